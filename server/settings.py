@@ -1,0 +1,143 @@
+"""Every setting, its default and its bounds.
+
+Read from the environment and from `.env` in the working directory, names prefixed with
+`XIONIMUS_`; provider keys and addresses go by the names that the vendors' own SDKs use. Each setting
+also stands in `.env.example` and in the README; tests/test_settings.py holds the three together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "XIONIMUS_"
+ENV_FILE = ".env"
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+ProviderId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the message says which name, why, and what would be right."""
+
+
+class ExtraProvider(BaseModel):
+    """One more server that speaks the OpenAI format."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: ProviderId
+    base_url: HttpUrl
+    name: str | None = None
+    api_key: SecretStr | None = None
+    models: tuple[str, ...] = ()
+    default_model: str | None = None
+
+
+def default_database_url() -> str:
+    return f"sqlite:///{platformdirs.user_data_path('xionimus') / 'xionimus.db'}"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    # Where it listens, where it keeps things.
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+    database_url: str = Field(default_factory=default_database_url)
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
+
+    # Who answers.
+    default_provider: ProviderId = "demo"
+    default_model: str | None = None
+    extra_providers: tuple[ExtraProvider, ...] = ()
+    allowed_models: dict[str, tuple[str, ...]] = {}
+    demo_delay: float = Field(default=0.02, ge=0, le=10)
+
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
+    openai_base_url: HttpUrl | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
+    anthropic_base_url: HttpUrl | None = Field(default=None, validation_alias="ANTHROPIC_BASE_URL")
+    perplexity_api_key: SecretStr | None = Field(default=None, validation_alias="PERPLEXITY_API_KEY")
+    perplexity_base_url: HttpUrl | None = Field(default=None, validation_alias="PERPLEXITY_BASE_URL")
+
+    # How long a provider may take. Seconds.
+    connect_timeout: Seconds = 10.0
+    first_text_timeout: Seconds = 120.0
+    delta_timeout: Seconds = 60.0
+    answer_timeout: Seconds = 1_800.0
+
+    # What readers get. Seconds.
+    heartbeat: float = Field(default=15.0, ge=0.05, le=300)
+    stream_max_age: Seconds = 600.0
+    stream_send_timeout: Seconds = 30.0
+    shutdown_grace: float = Field(default=10.0, ge=0, le=600)
+
+    # What is kept.
+    retention: Seconds | float = Field(default=86_400.0, ge=0)
+
+    # Limits.
+    max_body: int = Field(default=1_048_576, ge=1_024, le=16_777_216)
+    max_answers: int = Field(default=1_000, ge=1)
+    max_queued: int = Field(default=8, ge=1)
+    max_answer_characters: int = Field(default=1_000_000, ge=1_000)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from `overrides` (those that are not None), the environment and `.env`, in this order.
+
+    Raises SettingsError for a value that does not fit and for a `XIONIMUS_` name that does not exist.
+    """
+    refuse_unknown_names([*os.environ, *dotenv_values(ENV_FILE)])
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentences(error))) from None
+
+
+def refuse_unknown_names(names: Iterable[str]) -> None:
+    known = environment_names()
+    for name in names:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)
+            raise SettingsError(f"{name} is not a setting; the nearest one is {near[0]}")
+
+
+def environment_names() -> list[str]:
+    """The name of each setting in the environment."""
+    return [str(field.validation_alias or PREFIX + name.upper()) for name, field in Settings.model_fields.items()]
+
+
+def _sentences(error: ValidationError) -> Iterable[str]:
+    for problem in error.errors(include_input=False, include_url=False):
+        field, *inside = (str(part) for part in problem["loc"])
+        name = PREFIX + field.upper() if field in Settings.model_fields else field
+        yield f"{'.'.join([name, *inside])}: {problem['msg']}"
+
+
+def sqlite_path(database_url: str) -> Path:
+    """The file of a `sqlite:///` address. Raises SettingsError for any other address."""
+    scheme, separator, path = database_url.partition(":///")
+    if scheme != "sqlite" or not separator or not path or ":memory:" in path:
+        raise SettingsError(
+            f"{PREFIX}DATABASE_URL must look like sqlite:///relative/file.db or "
+            f"sqlite:////absolute/file.db, not {database_url!r}"
+        )
+    return Path(path.split("?")[0])
