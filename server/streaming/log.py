@@ -1,0 +1,103 @@
+"""The log of events, and the one function that every transport reads it with.
+
+Rules, for every implementation (tests/contracts/test_event_log.py):
+
+1. `seq` counts from 1 in each stream, without gaps, in the order of the calls of `append`.
+2. Durable, then visible: an event can be read only once it would survive `kill -9`.
+3. `append` is all or none. With a claim that is not held, or no longer, it is none.
+4. A read gives what comes after the cursor, in order, or refuses the cursor; it never guesses.
+5. `wait` may wake for nothing, and never sleeps through something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from server.streaming.events import Cursor, Entry, Event
+
+Stream = int  # the key of a session's log, never used twice
+
+PAGE = 500
+IDLE = 15.0
+
+
+class Claim(NamedTuple):
+    """The right to write about one message; whoever finishes the message ends it."""
+
+    message_id: str
+    token: str
+
+
+class Fenced(Exception):
+    """The claim is not held: the message has ended, or somebody else writes it now."""
+
+
+class UnknownStream(Exception):
+    """There is no such log (any more)."""
+
+
+class CursorReset(Exception):
+    """The cursor does not point into this log; `oldest` is the place before the first event kept."""
+
+    def __init__(self, reason: Literal["epoch", "ahead", "expired"], oldest: Cursor) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.oldest = oldest
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a log holds: everything after `oldest`, up to and including `tail`."""
+
+    oldest: Cursor
+    tail: Cursor
+
+
+class EventLog(Protocol):
+    def append(
+        self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None
+    ) -> asyncio.Future[Sequence[Event]]:
+        """Queue `entries` at once, in the order of calls; the future resolves when they are durable.
+
+        Raises (through the future) Fenced, UnknownStream, or what the storage raised.
+        """
+        ...
+
+    async def span(self, stream: Stream) -> Span:
+        """Raises UnknownStream."""
+        ...
+
+    async def read(self, stream: Stream, after: Cursor, limit: int = PAGE) -> Sequence[Event]:
+        """At most `limit` events after `after`; empty at the tail. Raises CursorReset, UnknownStream."""
+        ...
+
+    async def wait(self, stream: Stream, after: Cursor, timeout: float) -> None:
+        """Return when there may be something after `after`, at the latest after `timeout` seconds."""
+        ...
+
+    def wake(self, stream: Stream) -> None:
+        """Let everybody who waits on the stream return now."""
+        ...
+
+
+async def follow(log: EventLog, stream: Stream, after: Cursor, idle: float = IDLE) -> AsyncIterator[Sequence[Event]]:
+    """What comes after `after`, in batches, for ever: read, and when there is nothing, wait.
+
+    An empty batch means that nothing came for `idle` seconds (time for a heartbeat), or that somebody
+    called `wake`. Raises what `read` raises.
+    """
+    waited = False
+    while True:
+        batch = await log.read(stream, after)
+        if batch or waited:
+            yield batch
+        if not batch:
+            await log.wait(stream, after, idle)
+        elif len(batch) >= PAGE:
+            # Far behind, and perhaps served from memory without ever waiting: let the others run.
+            await asyncio.sleep(0)
+        waited = not batch
+        after = batch[-1].cursor if batch else after

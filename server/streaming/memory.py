@@ -1,0 +1,65 @@
+"""The EventLog that forgets with the process: the contract in its plainest form, and a double for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from server.streaming.events import Cursor, Entry, Event
+from server.streaming.log import PAGE, Claim, Fenced, Span, Stream, UnknownStream
+from server.streaming.tail import Tail
+
+
+class MemoryEventLog:
+    def __init__(self, epoch: str = "memory") -> None:
+        self.claims: set[Claim] = set()
+        self._epoch = epoch
+        self._tails: dict[Stream, Tail] = {}
+
+    def create(self, stream: Stream) -> None:
+        origin = Cursor(self._epoch, 0)
+        self._tails[stream] = Tail(origin, origin, max_bytes=None)
+
+    def append(
+        self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None
+    ) -> asyncio.Future[Sequence[Event]]:
+        done: asyncio.Future[Sequence[Event]] = asyncio.get_running_loop().create_future()
+        try:
+            done.set_result(self._append(stream, entries, claim))
+        except (Fenced, UnknownStream) as error:
+            done.set_exception(error)
+        return done
+
+    async def span(self, stream: Stream) -> Span:
+        return self._tail(stream).span
+
+    async def read(self, stream: Stream, after: Cursor, limit: int = PAGE) -> Sequence[Event]:
+        return self._tail(stream).since(after, limit) or ()
+
+    async def wait(self, stream: Stream, after: Cursor, timeout: float) -> None:
+        tail = self._tail(stream)
+        if tail.end == after:
+            await tail.wait(timeout)
+
+    def wake(self, stream: Stream) -> None:
+        tail = self._tails.get(stream)
+        if tail is not None:
+            tail.wake()
+
+    def _append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None) -> Sequence[Event]:
+        tail = self._tail(stream)
+        if claim is not None and claim not in self.claims:
+            raise Fenced(claim.message_id)
+        first = tail.end.seq + 1
+        events = [
+            Event(Cursor(self._epoch, seq), entry.type, entry.body, entry.message_id)
+            for seq, entry in enumerate(entries, first)
+        ]
+        tail.append(events)
+        return events
+
+    def _tail(self, stream: Stream) -> Tail:
+        try:
+            return self._tails[stream]
+        except KeyError:
+            raise UnknownStream(stream) from None

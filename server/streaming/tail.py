@@ -1,0 +1,96 @@
+"""The newest events of one log, in memory. Nothing concurrent inside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from server.streaming.events import Cursor, Event
+from server.streaming.log import CursorReset, Span
+
+MAX_BYTES = 1 << 20
+
+
+class Tail:
+    """Everything after `base`; what is older has to be read from storage.
+
+    `oldest` is the place before the first event that is kept anywhere, so `base` is never before it.
+    """
+
+    __slots__ = ("_events", "_max_bytes", "_size", "base", "oldest", "waiters")
+
+    def __init__(self, oldest: Cursor, base: Cursor, max_bytes: int | None = MAX_BYTES) -> None:
+        self.oldest = oldest
+        self.base = base
+        self.waiters: set[asyncio.Future[None]] = set()
+        self._events: list[Event] = []
+        self._size = 0
+        self._max_bytes = max_bytes
+
+    @property
+    def end(self) -> Cursor:
+        return self._events[-1].cursor if self._events else self.base
+
+    @property
+    def span(self) -> Span:
+        return Span(self.oldest, self.end)
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Add what was just committed, and wake who waits for it."""
+        self._events += events
+        self._size += sum(len(event.json) for event in events)
+        if self._max_bytes is not None and self._size > self._max_bytes:
+            self._trim(self._max_bytes // 2)
+        self.wake()
+
+    def wake(self) -> None:
+        for waiter in self.waiters:
+            _wake(waiter)
+        self.waiters.clear()
+
+    async def wait(self, timeout: float) -> None:
+        """Until something is appended, `wake` is called, or `timeout` seconds have passed."""
+        # A bare future and timer: asyncio.wait_for and timeout() cost several times as much, and this is
+        # what every idle reader sits in.
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(timeout, _wake, waiter)
+        self.waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self.waiters.discard(waiter)
+
+    def since(self, after: Cursor, limit: int) -> Sequence[Event] | None:
+        """At most `limit` events after `after`; None when they begin before `base`. Raises CursorReset."""
+        end = self.end
+        if after == end:
+            return ()
+        if after.seq >= end.seq:
+            known = after.seq > end.seq and after.epoch in (end.epoch, self.base.epoch)
+            raise CursorReset("ahead" if known else "epoch", self.oldest)
+        if after.seq < self.oldest.seq:
+            raise CursorReset("expired", self.oldest)
+        if after.seq == self.oldest.seq and after != self.oldest:
+            raise CursorReset("epoch", self.oldest)
+        if after.seq < self.base.seq:
+            return None
+        start = after.seq - self.base.seq
+        if (self._events[start - 1].cursor if start else self.base) != after:
+            raise CursorReset("epoch", self.oldest)
+        return self._events[start : start + limit]
+
+    def _trim(self, down_to: int) -> None:
+        # Half at a time, so that the cost of moving the rest is spread over many appends.
+        drop = 0
+        while self._size > down_to and drop < len(self._events) - 1:
+            self._size -= len(self._events[drop].json)
+            drop += 1
+        self.base = self._events[drop - 1].cursor
+        del self._events[:drop]
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
