@@ -1,0 +1,1 @@
+"""The application: sessions, messages and the answers being written. Standard library only."""

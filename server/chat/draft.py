@@ -1,0 +1,194 @@
+"""An answer while it is written: from a provider's deltas to entries of the log.
+
+One append is under way at a time. What arrives meanwhile is merged into the next, so a log that keeps up gets
+every delta as a chunk of its own, at once, and a busy one gets fewer and longer chunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from server.chat import transcript
+from server.chat.models import Message
+from server.chat.provider import Delta, Finish, Sources, Text, Thinking, Usage
+from server.streaming.events import Entry, Event
+from server.streaming.log import Claim, EventLog
+
+MAX_CHUNK = 16_384  # characters: an event stays far below the 512 KiB a line that some clients can take
+MAX_PENDING = 65_536  # characters: beyond this the provider is read no further until the log has caught up
+
+
+class Surrogates:
+    """Joins UTF-16 surrogates that a provider cut apart; one that stays alone becomes U+FFFD."""
+
+    def __init__(self) -> None:
+        self._high = ""
+
+    def add(self, text: str) -> str:
+        if not self._high and text.isascii():
+            return text
+        text = self._high + text
+        self._high = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        return _joined(text[:-1] if self._high else text)
+
+    def rest(self) -> str:
+        rest, self._high = self._high, ""
+        return _joined(rest)
+
+
+def _joined(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+class Draft:
+    """`failed` is called once, with what an append raised."""
+
+    def __init__(self, log: EventLog, message: Message, claim: Claim, failed: Callable[[BaseException], None]) -> None:
+        self.usage: Usage | None = None
+        self.finish: Finish | None = None
+        self.sources: list[Mapping[str, str]] = []
+        self.length = 0  # of the text so far, in characters
+        self._log = log
+        self._message = message
+        self._claim = claim
+        self._failed = failed
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._surrogates = {Text: Surrogates(), Thinking: Surrogates()}
+        self._offset = 0  # of the next chunk
+        self._chunks = 0
+        self._thoughts = 0
+        self._waiting: list[tuple[type, list[str]]] = []
+        self._waiting_length = 0
+        self._entries: list[Entry] = []  # made, and not yet known to be in the log
+        self._append: asyncio.Future[Sequence[Event]] | None = None
+
+    @property
+    def content(self) -> str:
+        return "".join(self._text)
+
+    @property
+    def thinking(self) -> str:
+        return "".join(self._thinking)
+
+    @property
+    def has_text(self) -> bool:
+        return bool(self._text)
+
+    @property
+    def congested(self) -> bool:
+        return self._waiting_length > MAX_PENDING
+
+    def add(self, delta: Delta) -> None:
+        if isinstance(delta, Text | Thinking):
+            content = self._surrogates[type(delta)].add(delta.content)
+            if content:
+                self._write(type(delta), content)
+        elif isinstance(delta, Sources):
+            found = [{"url": source.url, "title": source.title} for source in delta.sources]
+            self.sources += found
+            self.tell(transcript.sources(self._message.id, found))
+        elif isinstance(delta, Usage):
+            self.usage = delta
+        else:
+            self.finish = delta
+
+    def tell(self, entry: Entry) -> None:
+        """Append an entry behind everything that came before it."""
+        self._make_entries()
+        self._entries.append(entry)
+        self._send()
+
+    def think_anew(self) -> None:
+        """Another attempt begins: reasoning of the last one is void."""
+        self._thinking.clear()
+        self._surrogates[Thinking] = Surrogates()
+
+    async def settle(self) -> None:
+        """Wait until the append under way is through, or has failed."""
+        while self._append is not None and not self._append.done():
+            await asyncio.wait([self._append])
+
+    def rest(self) -> list[Entry]:
+        """The entries that are not in the log yet; to be called when settled, once, at the end."""
+        for kind, surrogates in self._surrogates.items():
+            content = surrogates.rest()
+            if content:
+                self._write(kind, content, send=False)
+        self._make_entries()
+        return self._entries
+
+    def _write(self, kind: type, content: str, send: bool = True) -> None:
+        if kind is Text:
+            self._text.append(content)
+            self.length += len(content)
+        else:
+            self._thinking.append(content)
+        if self._waiting and self._waiting[-1][0] is kind:
+            self._waiting[-1][1].append(content)
+        else:
+            self._waiting.append((kind, [content]))
+        self._waiting_length += len(content)
+        if send:
+            self._send()
+
+    def _send(self) -> None:
+        if self._append is not None:
+            return
+        self._make_entries()
+        if self._entries:
+            self._append = self._log.append(self._message.stream, tuple(self._entries), self._claim)
+            self._append.add_done_callback(self._sent)
+
+    def _sent(self, append: asyncio.Future[Sequence[Event]]) -> None:
+        self._append = None
+        error = append.exception()
+        if error is not None:
+            self._failed(error)
+            return
+        self._entries = self._entries[len(append.result()) :]
+        if self._waiting or self._entries:
+            self._send()
+
+    def _make_entries(self) -> None:
+        for kind, parts in self._waiting:
+            content = "".join(parts)
+            for start in range(0, len(content), MAX_CHUNK):
+                self._entries.append(self._entry(kind, content[start : start + MAX_CHUNK]))
+        self._waiting.clear()
+        self._waiting_length = 0
+
+    def _entry(self, kind: type, content: str) -> Entry:
+        if kind is Thinking:
+            self._thoughts += 1
+            return transcript.thinking(self._message.id, self._thoughts, content)
+        self._chunks += 1
+        entry = transcript.chunk(self._message.id, self._chunks, self._offset, content)
+        self._offset += len(content)
+        return entry
+
+
+def estimate_tokens(text: str) -> int:
+    """About four characters a token: what the vendors name as a rule of thumb for English."""
+    return -(-len(text) // 4)
+
+
+def usage_of(draft: Draft, prompt: Sequence[Any]) -> dict[str, Any]:
+    """What the provider counted, or an estimate that says so."""
+    if draft.usage is not None:
+        return {
+            "input_tokens": draft.usage.input_tokens,
+            "output_tokens": draft.usage.output_tokens,
+            "source": "provider",
+        }
+    return {
+        "input_tokens": sum(estimate_tokens(turn.content) for turn in prompt),
+        "output_tokens": estimate_tokens(draft.content + draft.thinking),
+        "source": "estimated",
+    }

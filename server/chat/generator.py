@@ -1,0 +1,353 @@
+"""Writes the answers. It owns their tasks: requests start answers or follow them, and may go away.
+
+    waiting --> streaming --> ended
+       |            |
+       +------------+--> stopped (by a person, the clock, or a shutdown), then ended
+
+The answers of one session are written one after the other. Each ends with exactly one `complete` or
+`error`, in the transaction that keeps the message and ends the claim.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, cast
+
+from server.chat import transcript
+from server.chat.draft import Draft, usage_of
+from server.chat.errors import ProviderError, StorageUnavailable
+from server.chat.models import Message, now, timestamp
+from server.chat.problems import problem
+from server.chat.provider import Delta, Finish, Prompt, Providers, Text, Turn
+from server.chat.store import Store
+from server.streaming.log import Claim, EventLog, Fenced, Stream
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times in seconds, lengths in characters."""
+
+    first_text_timeout: float = 120.0
+    delta_timeout: float = 60.0
+    answer_timeout: float = 1_800.0
+    max_characters: int = 1_000_000
+    attempts: int = 3
+    first_delay: float = 0.5
+    max_delay: float = 20.0
+
+
+class Stopped(Exception):
+    """Why the writing of an answer ended before its provider did."""
+
+
+class Cancelled(Stopped):
+    pass
+
+
+class Interrupted(Stopped):
+    pass
+
+
+@dataclass(eq=False)
+class Answer:
+    """One answer on its way. `begun`: its `start` stands in the log already."""
+
+    message: Message
+    claim: Claim
+    api_key: str | None = field(default=None, repr=False)
+    begun: bool = False
+    draft: Draft | None = None
+    prompt: Sequence[Turn] = ()
+    stopped: BaseException | None = None
+    task: asyncio.Task[None] | None = None
+    pump: asyncio.Task[None] | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    started_at: float = 0.0
+    first_text_at: float | None = None
+    last_delta_at: float = 0.0
+
+    def stop(self, why: BaseException) -> None:
+        """The first reason counts; only the end of the process overrides it."""
+        if self.stopped is None or isinstance(why, Interrupted):
+            self.stopped = why
+            if self.pump is not None:
+                self.pump.cancel()
+
+
+class Generator:
+    def __init__(
+        self,
+        log: EventLog,
+        store: Store,
+        providers: Providers,
+        limits: Limits | None = None,
+        clock: Callable[[], datetime] = now,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._log = log
+        self._store = store
+        self._providers = providers
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._jitter = jitter
+        self._lanes: dict[Stream, deque[Answer]] = {}
+        self._answers: dict[str, Answer] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self._answers)
+
+    def active(self, stream: Stream) -> Sequence[str]:
+        """The answer of the session that is being written right now, if there is one."""
+        lane = self._lanes.get(stream)
+        return [lane[0].message.id] if lane else []
+
+    def start(self, answer: Answer) -> None:
+        """Write `answer` when those of its session that were started before it have ended."""
+        self._answers[answer.message.id] = answer
+        lane = self._lanes.setdefault(answer.message.stream, deque())
+        lane.append(answer)
+        if len(lane) == 1:
+            self._launch(answer)
+
+    async def cancel(self, message_id: str) -> None:
+        """Stop an answer and wait until it has ended; nothing happens if it has already."""
+        answer = self._answers.get(message_id)
+        if answer is not None:
+            self._stop(answer, Cancelled())
+            await answer.ended.wait()
+
+    async def drain(self, grace: float) -> None:
+        """Give the answers `grace` seconds, then interrupt what is left and wait for its end."""
+        ends = [asyncio.create_task(answer.ended.wait()) for answer in self._answers.values()]
+        if ends:
+            await asyncio.wait(ends, timeout=grace)
+            for answer in list(self._answers.values()):
+                self._stop(answer, Interrupted())
+            await asyncio.wait(ends)
+
+    def _stop(self, answer: Answer, why: Stopped) -> None:
+        answer.stop(why)
+        if answer.task is None:
+            # Still waiting for its turn: it need not wait for that any more.
+            self._launch(answer)
+
+    def _launch(self, answer: Answer) -> None:
+        answer.task = asyncio.create_task(self._write(answer), name=f"answer {answer.message.id}")
+
+    def _leave(self, answer: Answer) -> None:
+        """The answer has ended; the next of its session begins."""
+        stream = answer.message.stream
+        lane = self._lanes[stream]
+        was_first = lane[0] is answer
+        lane.remove(answer)
+        del self._answers[answer.message.id]
+        answer.ended.set()
+        if not lane:
+            del self._lanes[stream]
+        elif was_first and lane[0].task is None:
+            self._launch(lane[0])
+
+    # One answer.
+
+    async def _write(self, answer: Answer) -> None:
+        try:
+            answer.started_at = answer.last_delta_at = self._time()
+            answer.draft = Draft(self._log, answer.message, answer.claim, answer.stop)
+            answer.pump = asyncio.create_task(self._pump(answer, answer.draft))
+            if answer.stopped is not None:
+                answer.pump.cancel()
+            watch = _Watch(answer, self._limits)
+            await asyncio.wait([answer.pump])
+            watch.cancel()
+            await answer.draft.settle()
+            await self._finish(answer, answer.draft)
+        except Fenced:
+            # Somebody else has ended it: what they wrote stands.
+            logger.warning("answer %s was ended by another writer", answer.message.id)
+        except Exception:
+            logger.exception("answer %s could not be ended; the next start will", answer.message.id)
+        finally:
+            self._leave(answer)
+
+    async def _pump(self, answer: Answer, draft: Draft) -> None:
+        """From the provider to the draft, until it is done; raises what went wrong."""
+        if not answer.begun:
+            await self._store.begin(answer.message, answer.claim, self._start_of(answer))
+            answer.begun = True
+        answer.prompt = await self._store.turns(answer.message)
+        for attempt in range(1, self._limits.attempts + 1):
+            try:
+                return await self._attempt(answer, draft)
+            except ProviderError as error:
+                if attempt == self._limits.attempts or draft.has_text or not error.retryable:
+                    raise
+                await self._pause(answer, draft, attempt, error)
+
+    async def _attempt(self, answer: Answer, draft: Draft) -> None:
+        message = answer.message
+        assert message.provider is not None
+        assert message.model is not None
+        prompt = Prompt(
+            model=message.model,
+            turns=answer.prompt,
+            system=message.options.system,
+            ultra_thinking=message.options.ultra_thinking,
+            max_tokens=message.options.max_tokens,
+            temperature=message.options.temperature,
+            api_key=answer.api_key,
+        )
+        stream = self._providers[message.provider].stream(prompt)
+        # aclosing: leaving the loop closes the vendor's connection now, not when garbage is collected.
+        async with aclosing(cast(AsyncGenerator[Delta, None], stream)) as deltas:
+            async for delta in deltas:
+                self._take(answer, draft, delta)
+                if draft.length > self._limits.max_characters:
+                    draft.finish = Finish("length")
+                    return
+                if draft.congested:
+                    await draft.settle()
+        if draft.finish is None:
+            raise ProviderError("provider_truncated", "the answer ended without saying so", retryable=True)
+
+    def _take(self, answer: Answer, draft: Draft, delta: Delta) -> None:
+        answer.last_delta_at = self._time()
+        if answer.first_text_at is None and isinstance(delta, Text):
+            answer.first_text_at = answer.last_delta_at
+        draft.add(delta)
+
+    async def _pause(self, answer: Answer, draft: Draft, attempt: int, error: ProviderError) -> None:
+        """Tell the readers that it is tried again, and wait as long as the provider asked, or a while."""
+        limits = self._limits
+        delay = limits.first_delay * 2 ** (attempt - 1) * (0.5 + self._jitter())
+        delay = round(min(max(delay, error.retry_after or 0), limits.max_delay), 3)
+        draft.think_anew()
+        draft.finish = None
+        told = _provider_problem(answer.message, error)
+        draft.tell(transcript.retrying(answer.message.id, attempt, delay, told))
+        await asyncio.sleep(delay)
+        answer.last_delta_at = self._time()
+
+    async def _finish(self, answer: Answer, draft: Draft) -> None:
+        """Keep the answer as it ended. If the storage does not take it, try until it does."""
+        entries = draft.rest()
+        delay = 0.1
+        error = answer.stopped or _failure(answer.pump)
+        while True:
+            message = self._ended(answer, draft, error)
+            start = [] if answer.begun else [self._start_of(answer)]
+            try:
+                await self._store.finish(message, answer.claim, [*start, *entries, transcript.ended(message)])
+                return
+            except StorageUnavailable as unavailable:
+                if isinstance(answer.stopped, Interrupted):
+                    raise  # there is no later; recovery will do it
+                logger.warning("answer %s waits for the storage: %s", answer.message.id, unavailable.detail)
+                error = unavailable
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 1.0)
+
+    def _ended(self, answer: Answer, draft: Draft, error: BaseException | None) -> Message:
+        message = replace(
+            answer.message,
+            content=draft.content,
+            thinking=draft.thinking,
+            sources=tuple(draft.sources),
+            usage=usage_of(draft, answer.prompt),
+            timings=self._timings(answer),
+            finished_at=timestamp(self._clock()),
+        )
+        if error is None:
+            assert draft.finish is not None
+            return replace(message, status="completed", finish_reason=draft.finish.reason)
+        if isinstance(error, Cancelled):
+            return replace(message, status="cancelled", finish_reason="cancelled")
+        if isinstance(error, Interrupted):
+            return replace(message, status="interrupted", problem=interrupted_problem(message))
+        return replace(message, status="failed", problem=_problem_of(message, error))
+
+    def _timings(self, answer: Answer) -> dict[str, Any]:
+        first = answer.first_text_at
+        return {
+            "first_token_ms": None if first is None else round((first - answer.started_at) * 1000, 1),
+            "total_ms": round((self._time() - answer.started_at) * 1000, 1),
+        }
+
+    def _start_of(self, answer: Answer) -> Any:
+        return transcript.start(answer.message, timestamp(self._clock()))
+
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time()
+
+
+class _Watch:
+    """Stops an answer whose provider is too slow. One timer an answer, not one a delta."""
+
+    def __init__(self, answer: Answer, limits: Limits) -> None:
+        self._answer = answer
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._check()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _check(self) -> None:
+        due, what = self._due()
+        if self._loop.time() >= due:
+            self._answer.stop(ProviderError("provider_timeout", what, retryable=True))
+        else:
+            self._timer = self._loop.call_at(due, self._check)
+
+    def _due(self) -> tuple[float, str]:
+        answer, limits = self._answer, self._limits
+        if answer.first_text_at is None:
+            wait = max(limits.first_text_timeout, limits.delta_timeout)
+            quiet = answer.last_delta_at + wait, f"no text within {wait:g} s"
+        else:
+            wait = limits.delta_timeout
+            quiet = answer.last_delta_at + wait, f"nothing for {wait:g} s in the middle of the answer"
+        total = limits.answer_timeout
+        return min(quiet, (answer.started_at + total, f"the answer took longer than {total:g} s"))
+
+
+def _failure(pump: asyncio.Task[None] | None) -> BaseException | None:
+    assert pump is not None
+    return asyncio.CancelledError() if pump.cancelled() else pump.exception()
+
+
+def _provider_problem(message: Message, error: ProviderError) -> dict[str, Any]:
+    return problem(
+        error.code,
+        error.detail,
+        instance=f"/api/messages/{message.id}",
+        retryable=error.retryable,
+        retry_after=error.retry_after,
+    )
+
+
+def interrupted_problem(message: Message) -> dict[str, Any]:
+    return problem(
+        "interrupted",
+        "the server stopped while this answer was being written; ask again or go on from here",
+        instance=f"/api/messages/{message.id}",
+    )
+
+
+def _problem_of(message: Message, error: BaseException) -> dict[str, Any]:
+    if isinstance(error, ProviderError):
+        return _provider_problem(message, error)
+    if isinstance(error, StorageUnavailable):
+        return problem("storage_unavailable", error.detail, instance=f"/api/messages/{message.id}")
+    logger.error("answer %s failed", message.id, exc_info=error)
+    return problem("internal", "the server made a mistake", instance=f"/api/messages/{message.id}")

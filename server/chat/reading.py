@@ -1,0 +1,206 @@
+"""A reader's way through a session's log: `ready` first, then what follows the cursor, to the end of what
+was asked for. Every transport frames what this yields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from typing import Literal
+
+from server.chat.errors import NotFound
+from server.chat.models import Message, now, timestamp
+from server.streaming.events import Cursor, Event, encode
+from server.streaming.log import CursorReset, EventLog, Span, Stream, UnknownStream, follow
+
+ENDS = frozenset({"complete", "error"})
+EVERYTHING = "0"  # as a cursor: from the first event that is kept
+
+CutReason = Literal["draining", "max_age"]
+
+
+class Cut(Exception):
+    """The stream ends before what was asked for does: close it so that the client notices and comes back."""
+
+    def __init__(self, reason: CutReason) -> None:
+        super().__init__(reason)
+        self.reason: CutReason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is read: a whole session, or the events of one of its answers."""
+
+    session_id: str
+    stream: Stream
+    message: Message | None = None
+
+    def wants(self, event: Event) -> bool:
+        return self.message is None or event.message_id == self.message.id
+
+    def ends_with(self, event: Event) -> bool:
+        if self.message is not None:
+            return event.type in ENDS and event.message_id == self.message.id
+        return event.type == "session" and b'"deleted":true' in event.json
+
+    def chosen(self, batch: Sequence[Event]) -> tuple[Sequence[Event], bool]:
+        """Those of a batch that are wanted, up to the last one; and whether that is among them."""
+        for place, event in enumerate(batch, 1):
+            if self.ends_with(event):
+                return [each for each in batch[:place] if self.wants(each)], True
+        return (batch if self.message is None else [each for each in batch if self.wants(each)]), False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The answer to a long-poll: ask for what comes after `cursor` next, unless `done`."""
+
+    events: Sequence[Event]
+    cursor: Cursor
+    done: bool
+
+
+class Reader:
+    """Reads one target from one cursor, for one client."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        target: Target,
+        after: str | None,
+        active: Callable[[Stream], Sequence[str]],
+        heartbeat: float,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        """`after` is the cursor as the client sent it. Raises BadCursor."""
+        self.target = target
+        self._log = log
+        self._everything = after == EVERYTHING
+        self._after = None if after is None or self._everything else Cursor.parse(after)
+        self._active = active
+        self._heartbeat = heartbeat
+        self._clock = clock
+        self._cut: CutReason | None = None
+        self._opened: tuple[Span, Cursor, CursorReset | None] | None = None
+
+    def cut(self, reason: CutReason) -> None:
+        """End `batches` with Cut, soon."""
+        self._cut = reason
+        self._log.wake(self.target.stream)
+
+    async def open(self) -> tuple[Span, Cursor, CursorReset | None]:
+        """Find the place to begin at, while a failure can still be an answer of its own.
+
+        Raises NotFound if the session is gone, StorageUnavailable.
+        """
+        span = await self._span()
+        self._opened = (span, *await self._begin(span))
+        return self._opened
+
+    async def batches(self) -> AsyncIterator[Sequence[Event]]:
+        """`ready`, then batches of events; an empty one is silence. Ends after the target's last event.
+
+        Raises Cut, and what `open` raises.
+        """
+        span, cursor, reset = self._opened or await self.open()
+        yield [self._ready(cursor, span)]
+        if reset is not None:
+            yield [_reset(reset)]
+        while not self._over_at(cursor):
+            try:
+                async for batch in follow(self._log, self.target.stream, cursor, self._heartbeat):
+                    if self._cut is not None:
+                        raise Cut(self._cut)
+                    wanted, ended = self.target.chosen(batch)
+                    cursor = batch[-1].cursor if batch else cursor
+                    if wanted or not batch:
+                        yield wanted
+                    if ended:
+                        return
+            except CursorReset as expired:  # under the reader, that far behind it was
+                cursor = expired.oldest
+                yield [_reset(expired)]
+            except UnknownStream:
+                return
+
+    async def page(self, wait: float, limit: int, max_bytes: int) -> Page:
+        """What there is after the cursor; if nothing, what comes within `wait` seconds.
+
+        Raises CursorReset, and NotFound if the session is gone.
+        """
+        _, cursor, reset = await self.open()
+        if reset is not None:
+            raise reset
+        until = monotonic() + wait
+        while not self._over_at(cursor):
+            batch = _at_most(await self._log.read(self.target.stream, cursor, limit), max_bytes)
+            wanted, ended = self.target.chosen(batch)
+            cursor = (wanted or batch)[-1].cursor if batch else cursor
+            if wanted:
+                return Page(wanted, cursor, ended and self.target.message is not None)
+            left = until - monotonic()
+            if not batch and (left <= 0 or self._cut is not None):
+                return Page((), cursor, False)
+            if not batch:
+                await self._log.wait(self.target.stream, cursor, left)
+        return Page((), cursor, True)
+
+    async def exhausted(self) -> bool:
+        """Whether the answer has ended, and the client has its last event."""
+        if self._after is None or not self._over_at(self._after):
+            return False
+        _, _, reset = await self.open()
+        return reset is None
+
+    def _over_at(self, cursor: Cursor) -> bool:
+        message = self.target.message
+        return message is not None and message.last_seq is not None and cursor.seq >= message.last_seq
+
+    async def _span(self) -> Span:
+        try:
+            return await self._log.span(self.target.stream)
+        except UnknownStream:
+            raise NotFound(f"there is no session {self.target.session_id}") from None
+
+    async def _begin(self, span: Span) -> tuple[Cursor, CursorReset | None]:
+        """Where to begin; and, if that is not where the client wanted to, why."""
+        message = self.target.message
+        first = span.oldest if message is None else message.after
+        if self._after is None and message is None and not self._everything:
+            return span.tail, None
+        try:
+            if self._after is not None:
+                await self._log.read(self.target.stream, self._after, 1)
+            if self._after is not None and self._after.seq >= first.seq:
+                return self._after, None
+            await self._log.read(self.target.stream, first, 1)
+        except CursorReset as reset:
+            return reset.oldest, reset
+        return first, None
+
+    def _ready(self, cursor: Cursor, span: Span) -> Event:
+        about = {
+            "session_id": self.target.session_id,
+            "cursor": str(cursor),
+            "tail": str(span.tail),
+            "active": list(self._active(self.target.stream)),
+            "server_time": timestamp(self._clock()),
+            "heartbeat": self._heartbeat,
+        }
+        return Event(cursor, "ready", encode(about))
+
+
+def _reset(reset: CursorReset) -> Event:
+    return Event(reset.oldest, "reset", encode({"reason": reset.reason, "cursor": str(reset.oldest)}))
+
+
+def _at_most(batch: Sequence[Event], max_bytes: int) -> Sequence[Event]:
+    """As many events as fit, but always one."""
+    size = 0
+    for place, event in enumerate(batch):
+        size += len(event.json)
+        if place and size > max_bytes:
+            return batch[:place]
+    return batch

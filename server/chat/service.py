@@ -1,0 +1,267 @@
+"""What people can do: ask, ask again, stop, read, and keep house with sessions.
+
+The API turns requests into these calls; nothing here knows about HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from server.chat.errors import Draining, NotActive, NotFound, Overloaded
+from server.chat.generator import Answer, Generator
+from server.chat.models import (
+    History,
+    Message,
+    MessageAt,
+    OnBusy,
+    Options,
+    Session,
+    Sessions,
+    new_message_id,
+    now,
+    timestamp,
+)
+from server.chat.provider import Providers
+from server.chat.reading import Reader, Target
+from server.chat.store import Accepted, Idempotency, NewAnswer, NewQuestion, Store
+from server.streaming.log import Claim, EventLog
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a question is to be answered; None means the configured default."""
+
+    provider: str | None = None
+    model: str | None = None
+    options: Options = field(default_factory=Options)
+    on_busy: OnBusy = "reject"
+    api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    session_id: str
+    content: str
+    parent_id: str | None = None
+    client_id: str | None = None
+
+
+class ChatService:
+    def __init__(
+        self,
+        log: EventLog,
+        store: Store,
+        generator: Generator,
+        providers: Providers,
+        *,
+        heartbeat: float,
+        max_answers: int,
+        retention: timedelta,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self.providers = providers
+        self.draining = False
+        self._log = log
+        self._store = store
+        self._heartbeat = heartbeat
+        self._generator = generator
+        self._max_answers = max_answers
+        self._retention = retention
+        self._clock = clock
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def answers(self) -> int:
+        """How many are being written or waiting."""
+        return self._generator.count
+
+    # Answers.
+
+    async def ask(self, owner: str, question: Question, how: How) -> Accepted:
+        """Keep a question and start its answer.
+
+        Raises what Store.ask raises, UnknownModel, ProviderNotConfigured, Draining and Overloaded.
+        """
+        digest = _digest("ask", asdict(replace(question, client_id=None)), how)
+        new = NewQuestion(
+            question.session_id,
+            new_message_id(),
+            question.content,
+            question.parent_id,
+            question.client_id,
+        )
+        answer = self._new_answer(owner, how, digest)
+        return await self._finish_even_if_left(self._accept(self._store.ask(new, answer), answer, how))
+
+    async def ask_again(self, owner: str, message_id: str, how: How) -> Accepted:
+        """Start another answer to the question that `message_id` is, or answers.
+
+        What `how` leaves open is as it was. Raises NotFound, and what `ask` raises.
+        """
+        earlier = (await self._store.message(owner, message_id)).message
+        if earlier.role == "assistant":
+            how = _as_before(earlier, how)
+        answer = self._new_answer(owner, how, _digest("ask_again", {"message_id": message_id}, how))
+        return await self._finish_even_if_left(self._accept(self._store.ask_again(message_id, answer), answer, how))
+
+    async def cancel(self, owner: str, message_id: str) -> Message:
+        """Stop an answer, wherever it is; the message as it ended. Raises NotFound, NotActive."""
+        message = await self.message(owner, message_id)
+        if message.message.role != "assistant":
+            raise NotActive("a question cannot be stopped; stop the answer to it")
+        if message.message.status == "streaming":
+            await self._finish_even_if_left(self._cancel(message_id))
+            message = await self.message(owner, message_id)
+        return message.message
+
+    # Reading.
+
+    async def message(self, owner: str, message_id: str) -> MessageAt:
+        return await self._store.message(owner, message_id)
+
+    async def history(self, owner: str, session_id: str, before: str | None, limit: int) -> History:
+        return await self._store.history(owner, session_id, before, limit)
+
+    async def read_session(self, owner: str, session_id: str, after: str | None) -> Reader:
+        """Raises NotFound, BadCursor."""
+        stream = await self._store.stream_of(owner, session_id)
+        return self._reader(Target(session_id, stream), after)
+
+    async def read_message(self, owner: str, message_id: str, after: str | None) -> Reader:
+        """Raises NotFound (also for a question: it has no events of its own), BadCursor."""
+        message = (await self._store.message(owner, message_id)).message
+        if message.role != "assistant":
+            raise NotFound(f"message {message_id} is a question; read the answer to it, or the session")
+        return self.read_answer(message, after)
+
+    def read_answer(self, message: Message, after: str | None = None) -> Reader:
+        return self._reader(Target(message.session_id, message.stream, message), after)
+
+    def _reader(self, target: Target, after: str | None) -> Reader:
+        return Reader(self._log, target, after, self._generator.active, self._heartbeat, self._clock)
+
+    async def whole_history(self, owner: str, session_id: str) -> History:
+        return await self._store.history(owner, session_id, None, 1 << 31)
+
+    # Sessions.
+
+    async def sessions(self, owner: str, query: str, before: str | None, limit: int) -> Sessions:
+        return await self._store.sessions(owner, query, before, limit)
+
+    async def session(self, owner: str, session_id: str) -> Session:
+        return await self._store.session(owner, session_id)
+
+    async def create_session(self, owner: str, session_id: str | None, title: str) -> Session:
+        if self.draining:
+            raise Draining("the server is about to stop; try again in a moment")
+        session_id = session_id or secrets.token_urlsafe(16)
+        return await self._store.create_session(owner, session_id, title, timestamp(self._clock()))
+
+    async def open_session(self, owner: str, session_id: str) -> Session:
+        """The session, created if it is not there."""
+        try:
+            return await self._store.session(owner, session_id)
+        except NotFound:
+            return await self.create_session(owner, session_id, "")
+
+    async def rename_session(self, owner: str, session_id: str, title: str) -> Session:
+        return await self._store.rename_session(owner, session_id, title)
+
+    async def delete_session(self, owner: str, session_id: str) -> None:
+        """Gone for its owner at once; its answers are stopped, its readers told, then its rows deleted."""
+        await self._finish_even_if_left(self._delete(owner, session_id))
+
+    # Housekeeping.
+
+    async def expire(self) -> None:
+        """Delete events of answers that ended longer ago than the retention."""
+        await self._store.expire(timestamp(self._clock() - self._retention))
+
+    async def drain(self, grace: float) -> None:
+        """Accept nothing more, give the answers `grace` seconds, interrupt the rest."""
+        self.draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._generator.drain(grace)
+
+    def _new_answer(self, owner: str, how: How, digest: str) -> NewAnswer:
+        if self.draining:
+            raise Draining("the server is about to stop; try again in a moment")
+        if self.answers >= self._max_answers:
+            raise Overloaded(f"{self._max_answers} answers are being written already")
+        provider, model = self.providers.resolve(how.provider, how.model, how.api_keys)
+        key = how.idempotency_key
+        message_id = new_message_id()
+        return NewAnswer(
+            owner=owner,
+            message_id=message_id,
+            claim=Claim(message_id, secrets.token_hex(8)),
+            provider=provider,
+            model=model,
+            options=how.options,
+            on_busy=how.on_busy,
+            idempotency=Idempotency(key, digest) if key else None,
+            timestamp=timestamp(self._clock()),
+        )
+
+    async def _accept(self, accepting: Coroutine[Any, Any, Accepted], answer: NewAnswer, how: How) -> Accepted:
+        accepted = await accepting
+        if not accepted.replayed:
+            self._generator.start(
+                Answer(
+                    accepted.answer,
+                    answer.claim,
+                    how.api_keys.get(answer.provider),
+                    begun=not accepted.busy,
+                )
+            )
+            if how.on_busy == "interrupt":
+                for message_id in accepted.busy:
+                    self._own(self._generator.cancel(message_id))
+        return accepted
+
+    async def _cancel(self, message_id: str) -> None:
+        await self._store.request_cancel(message_id)
+        await self._generator.cancel(message_id)
+
+    async def _delete(self, owner: str, session_id: str) -> None:
+        stream, answers = await self._store.hide_session(owner, session_id)
+        for message_id in answers:
+            await self._generator.cancel(message_id)
+        await self._store.purge_session(stream)
+
+    async def _finish_even_if_left(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """A caller that goes away takes nothing back: what was begun is carried through."""
+        return await asyncio.shield(self._own(work))
+
+    def _own(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _as_before(earlier: Message, how: How) -> How:
+    same_provider = how.provider in (None, earlier.provider)
+    return replace(
+        how,
+        provider=how.provider or earlier.provider,
+        model=how.model or (earlier.model if same_provider else None),
+        options=earlier.options if how.options == Options() else how.options,
+    )
+
+
+def _digest(what: str, fields: Mapping[str, Any], how: How) -> str:
+    """Of everything a request says but its keys: the same request has the same digest."""
+    asked = {"provider": how.provider, "model": how.model, "on_busy": how.on_busy, **asdict(how.options)}
+    return hashlib.sha256(json.dumps([what, fields, asked], sort_keys=True).encode()).hexdigest()

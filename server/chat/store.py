@@ -1,0 +1,139 @@
+"""The port to where sessions and messages are kept.
+
+Everything that changes more than one thing is one transaction here, together with its events.
+`owner` is the caller a session belongs to; what belongs to another does not exist (NotFound).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from server.chat.models import History, Message, MessageAt, OnBusy, Options, Session, Sessions
+from server.chat.provider import Turn
+from server.streaming.events import Entry
+from server.streaming.log import Claim, Stream
+
+ROOT: Literal["root"] = "root"  # as a parent: the question begins the conversation anew
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A key of the caller's, and a digest of the request it came with."""
+
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewAnswer:
+    """An answer to be accepted, with everything about it that needs no look at the store."""
+
+    owner: str
+    message_id: str
+    claim: Claim
+    provider: str
+    model: str
+    options: Options
+    on_busy: OnBusy
+    idempotency: Idempotency | None
+    timestamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewQuestion:
+    session_id: str
+    message_id: str
+    content: str
+    parent_id: str | None  # None: goes on from the newest message; ROOT: from nowhere
+    client_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`replayed`: the key was known, this is what it stands for. `busy`: what has to end before it starts."""
+
+    question: Message
+    answer: Message
+    replayed: bool = False
+    busy: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An answer that a process before this one was writing."""
+
+    message: Message
+    claim: Claim
+    cancel_requested: bool
+    started: bool
+
+
+class Store(Protocol):
+    """Raises, besides what is named: StorageUnavailable when the storage does not do its part."""
+
+    async def ask(self, question: NewQuestion, answer: NewAnswer) -> Accepted:
+        """Keep a question and the promise of an answer; the session is created if it is not there.
+
+        Raises Busy (only for `reject`), Invalid (parent_id), IdempotencyKeyReused.
+        """
+        ...
+
+    async def ask_again(self, message_id: str, answer: NewAnswer) -> Accepted:
+        """The promise of another answer to the question of `message_id`. Raises NotFound too."""
+        ...
+
+    async def turns(self, message: Message) -> Sequence[Turn]:
+        """The path from the root to the question that `message` answers."""
+        ...
+
+    async def begin(self, message: Message, claim: Claim, entry: Entry) -> None:
+        """Append the start of an answer that had to wait. Raises Fenced."""
+        ...
+
+    async def finish(self, message: Message, claim: Claim, entries: Sequence[Entry]) -> None:
+        """Append the last events, keep the message as it ended, end the claim. Raises Fenced."""
+        ...
+
+    async def request_cancel(self, message_id: str) -> None:
+        """Record that somebody wants the answer stopped, before it is."""
+        ...
+
+    async def unfinished(self) -> Sequence[Unfinished]: ...
+
+    async def message(self, owner: str, message_id: str) -> MessageAt: ...
+
+    async def history(self, owner: str, session_id: str, before: str | None, limit: int) -> History:
+        """The newest `limit` messages before message `before`. Raises Invalid for an unknown `before`."""
+        ...
+
+    async def stream_of(self, owner: str, session_id: str) -> Stream: ...
+
+    async def sessions(self, owner: str, query: str, before: str | None, limit: int) -> Sessions:
+        """Newest first; with a query, those whose title or text contains it."""
+        ...
+
+    async def session(self, owner: str, session_id: str) -> Session: ...
+
+    async def create_session(self, owner: str, session_id: str, title: str, timestamp: str) -> Session:
+        """Raises Invalid if the id is taken."""
+        ...
+
+    async def rename_session(self, owner: str, session_id: str, title: str) -> Session: ...
+
+    async def hide_session(self, owner: str, session_id: str) -> tuple[Stream, Sequence[str]]:
+        """Take the session out of its owner's sight; its stream, and the answers still to be stopped."""
+        ...
+
+    async def purge_session(self, stream: Stream) -> None:
+        """Tell the readers of a hidden session that it is gone, then delete what it held."""
+        ...
+
+    async def hidden_sessions(self) -> Sequence[Stream]:
+        """Those that a process before this one hid and did not purge."""
+        ...
+
+    async def expire(self, cutoff: str) -> None:
+        """Delete the events of answers that ended before `cutoff`, oldest first; and old idempotency keys."""
+        ...
