@@ -1,0 +1,1 @@
+"""Sessions, messages and their logs in SQLite, through `databases`."""

@@ -1,0 +1,165 @@
+"""Accepting a question: the transaction that keeps it, with its events, its claim and its idempotency key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.chat import transcript
+from server.chat.errors import Busy, IdempotencyKeyReused, Invalid, NotFound, Overloaded
+from server.chat.models import Message, title_of
+from server.chat.store import ROOT, Accepted, NewAnswer, NewQuestion
+from server.storage.database import Row
+from server.storage.event_log import Transaction
+from server.storage.rows import INSERT_MESSAGE, SELECT_MESSAGE, message_of, values_of
+from server.streaming.log import Stream
+
+
+async def ask(
+    transaction: Transaction, run: str, question: NewQuestion, answer: NewAnswer, max_queued: int
+) -> Accepted:
+    known = await _replay(transaction, answer)
+    if known is not None:
+        return known
+    session = await transaction.fetch_one(
+        "SELECT * FROM sessions WHERE owner = ? AND id = ?", (answer.owner, question.session_id)
+    ) or await create_session(transaction, run, answer.owner, question.session_id, "", answer.timestamp)
+    stream: Stream = session["key"]
+    busy = await _busy(transaction, stream, answer, max_queued)
+    end = await transaction.end(stream)
+    message = Message(
+        id=question.message_id,
+        session_id=question.session_id,
+        parent_id=await _parent(transaction, stream, question.parent_id),
+        role="user",
+        status="completed",
+        created_at=answer.timestamp,
+        finished_at=answer.timestamp,
+        stream=stream,
+        after=end,
+        content=question.content,
+    )
+    await transaction.fetch_all(INSERT_MESSAGE, values_of(message))
+    entries = [transcript.posted(message, question.client_id)]
+    title = session["title"] or title_of(question.content)
+    if title != session["title"]:
+        entries.append(transcript.session_changed(title=title))
+    await transaction.append(stream, entries)
+    await transaction.fetch_all(
+        "UPDATE sessions SET title = ?, updated_at = ? WHERE key = ?", (title, answer.timestamp, stream)
+    )
+    return await _promise(transaction, message, answer, busy)
+
+
+async def ask_again(transaction: Transaction, message_id: str, answer: NewAnswer, max_queued: int) -> Accepted:
+    known = await _replay(transaction, answer)
+    if known is not None:
+        return known
+    about = await _message(transaction, answer.owner, message_id)
+    if about.role == "assistant" and about.parent_id is not None:
+        about = await _message(transaction, answer.owner, about.parent_id)
+    busy = await _busy(transaction, about.stream, answer, max_queued)
+    return await _promise(transaction, about, answer, busy)
+
+
+async def create_session(
+    transaction: Transaction, run: str, owner: str, session_id: str, title: str, timestamp: str
+) -> Row:
+    """Raises sqlite3.IntegrityError if the id is taken."""
+    [row] = await transaction.fetch_all(
+        """INSERT INTO sessions (owner, id, title, created_at, updated_at, oldest_run)
+           VALUES (?, ?, ?, ?, ?, ?) RETURNING *""",
+        (owner, session_id, title, timestamp, timestamp, run),
+    )
+    return row
+
+
+async def request_cancels(transaction: Transaction, stream: Stream) -> Sequence[str]:
+    """Record that the session's unfinished answers are to be stopped; their ids, oldest first."""
+    rows = await transaction.fetch_all(
+        """UPDATE messages SET cancel_requested = 1 WHERE session = ? AND status = 'streaming'
+           RETURNING id, key""",
+        (stream,),
+    )
+    return [row["id"] for row in sorted(rows, key=lambda row: row["key"])]
+
+
+async def _replay(transaction: Transaction, answer: NewAnswer) -> Accepted | None:
+    """What the request's idempotency key stands for already."""
+    if answer.idempotency is None:
+        return None
+    row = await transaction.fetch_one(
+        "SELECT digest, message_id FROM idempotency WHERE owner = ? AND key = ?",
+        (answer.owner, answer.idempotency.key),
+    )
+    if row is None:
+        return None
+    if row["digest"] != answer.idempotency.digest:
+        raise IdempotencyKeyReused("this Idempotency-Key came with another request before; use a new one")
+    message = await _message(transaction, answer.owner, row["message_id"])
+    assert message.parent_id is not None
+    return Accepted(await _message(transaction, answer.owner, message.parent_id), message, replayed=True)
+
+
+async def _message(transaction: Transaction, owner: str, message_id: str) -> Message:
+    row = await transaction.fetch_one(
+        f"{SELECT_MESSAGE} WHERE messages.id = ? AND owner = ? AND sessions.id IS NOT NULL",
+        (message_id, owner),
+    )
+    if row is None:
+        raise NotFound(f"there is no message {message_id}")
+    return message_of(row)
+
+
+async def _parent(transaction: Transaction, stream: Stream, parent_id: str | None) -> str | None:
+    if parent_id == ROOT:
+        return None
+    row = await transaction.fetch_one(
+        """SELECT id FROM messages WHERE session = :stream AND (:id IS NULL OR id = :id)
+           ORDER BY key DESC LIMIT 1""",
+        {"stream": stream, "id": parent_id},
+    )
+    if row is None and parent_id is not None:
+        raise Invalid("parent_id", f"there is no message {parent_id} in this session")
+    return row["id"] if row else None
+
+
+async def _busy(transaction: Transaction, stream: Stream, answer: NewAnswer, max_queued: int) -> Sequence[str]:
+    """The session's unfinished answers, dealt with as the request wants it."""
+    if answer.on_busy == "interrupt":
+        return await request_cancels(transaction, stream)
+    rows = await transaction.fetch_all(
+        "SELECT id FROM messages WHERE session = ? AND status = 'streaming' ORDER BY key", (stream,)
+    )
+    if rows and answer.on_busy == "reject":
+        raise Busy(rows[0]["id"])
+    if len(rows) > max_queued:
+        raise Overloaded(f"{max_queued} answers of this session are waiting already")
+    return [row["id"] for row in rows]
+
+
+async def _promise(transaction: Transaction, question: Message, answer: NewAnswer, busy: Sequence[str]) -> Accepted:
+    """Keep the answer as being written; if nothing stands before it, it has begun."""
+    end = await transaction.end(question.stream)
+    message = Message(
+        id=answer.message_id,
+        session_id=question.session_id,
+        parent_id=question.id,
+        role="assistant",
+        status="streaming",
+        created_at=answer.timestamp,
+        stream=question.stream,
+        after=end,
+        provider=answer.provider,
+        model=answer.model,
+        options=answer.options,
+    )
+    await transaction.fetch_all(INSERT_MESSAGE, values_of(message))
+    await transaction.fetch_all("INSERT INTO claims (message_id, token) VALUES (?, ?)", answer.claim)
+    if answer.idempotency is not None:
+        await transaction.fetch_all(
+            "INSERT INTO idempotency (owner, key, digest, message_id, created_at) VALUES (?, ?, ?, ?, ?)",
+            (answer.owner, answer.idempotency.key, answer.idempotency.digest, message.id, answer.timestamp),
+        )
+    if not busy:
+        await transaction.append(question.stream, [transcript.start(message, answer.timestamp)], answer.claim)
+    return Accepted(question, message, busy=busy)

@@ -1,0 +1,130 @@
+"""One SQLite file, through `databases`: one connection that writes, a few that read, all held open.
+
+Held, because every query outside a held connection opens a new one, with a new thread. A factory
+sets the PRAGMAs, because those set by a query are forgotten by the next connection. Statements go to
+the raw aiosqlite connection: one trip to its thread each, and no SQLAlchemy compilation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import databases
+
+from server.chat.errors import StorageUnavailable
+
+Row = sqlite3.Row
+Values = Mapping[str, Any] | Sequence[Any]
+
+BUSY_TIMEOUT = 5.0
+
+
+class _Tuned(sqlite3.Connection):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.row_factory = sqlite3.Row
+        # FULL: a commit is on the disk when it is acknowledged; only then does a reader see it.
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -16000"):
+            self.execute(f"PRAGMA {pragma}")
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            raise  # our own mistake, or a question put to the database
+        raise StorageUnavailable(f"the database does not work: {error}") from error
+
+
+class Connection:
+    """A held connection. Named (`:name`) or positional (`?`) values; rows by name or index.
+
+    Raises StorageUnavailable where SQLite fails for a reason outside the statement.
+    """
+
+    def __init__(self, raw: aiosqlite.Connection) -> None:
+        self._raw = raw
+
+    async def fetch_all(self, query: str, values: Values = ()) -> list[Row]:
+        """Run one statement; what it returns (rows of a SELECT, or of RETURNING)."""
+        with _storage_errors():
+            return list(await self._raw.execute_fetchall(query, values))
+
+    async def fetch_one(self, query: str, values: Values = ()) -> Row | None:
+        rows = await self.fetch_all(query, values)
+        return rows[0] if rows else None
+
+    async def execute_many(self, query: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Run a statement for every row; the number of rows it changed."""
+        with _storage_errors():
+            return (await self._raw.executemany(query, rows)).rowcount
+
+    async def run_script(self, script: str) -> None:
+        """Run several statements. On an error, what the script began is rolled back."""
+        try:
+            await self._raw.executescript(script)
+        except BaseException:
+            await self._raw.rollback()
+            raise
+
+    @asynccontextmanager
+    async def transaction(self, mode: str = "IMMEDIATE") -> AsyncIterator[None]:
+        # IMMEDIATE by default: a deferred one that reads first fails at its first write when another
+        # process writes, whatever the busy timeout.
+        await self.fetch_all(f"BEGIN {mode}")
+        try:
+            yield
+            await self.fetch_all("COMMIT")
+        except BaseException:
+            await self._raw.rollback()
+            raise
+
+
+class Database:
+    def __init__(self, path: Path, readers: int = 2) -> None:
+        self._path = path
+        self._readers = readers
+        self._idle: asyncio.Queue[Connection] = asyncio.Queue()
+        self._held = AsyncExitStack()
+        self.writer: Connection
+
+    async def connect(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        async with AsyncExitStack() as held:
+            self.writer = await self._hold(held)
+            for _ in range(self._readers):
+                self._idle.put_nowait(await self._hold(held))
+            self._held = held.pop_all()
+
+    async def disconnect(self) -> None:
+        # One connection left open keeps the process from ending: its thread is not a daemon.
+        await self._held.aclose()
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Connection]:
+        connection = await self._idle.get()
+        try:
+            yield connection
+        finally:
+            self._idle.put_nowait(connection)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """A reading connection whose statements all see the same state."""
+        async with self.reader() as connection, connection.transaction("DEFERRED"):
+            yield connection
+
+    async def _hold(self, held: AsyncExitStack) -> Connection:
+        # `databases` keeps one connection an instance and task; an instance for each is what holds many.
+        database = databases.Database(f"sqlite:///{self._path}", factory=_Tuned, timeout=BUSY_TIMEOUT)
+        await held.enter_async_context(database)
+        connection = await held.enter_async_context(database.connection())
+        return Connection(connection.raw_connection)

@@ -1,0 +1,328 @@
+"""The EventLog in SQLite, and the writer that it shares with the store.
+
+Everything that changes the database is a job of one group commit: appends, which need no answer from
+the database, and transactions of the store, which do. Only when the commit is through do events reach
+the tails in memory, and with them the readers.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+from asyncio import Future
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from server.storage.database import Connection, Database, Row, Values
+from server.streaming.events import Cursor, Entry, Event
+from server.streaming.log import PAGE, Claim, CursorReset, Fenced, Span, Stream, UnknownStream
+from server.streaming.tail import Tail
+from server.streaming.writer import GroupCommit
+
+Result = TypeVar("Result")
+
+PAGE_BYTES = 1 << 20
+MAX_TAILS = 10_000
+
+INSERT_EVENT = """
+    INSERT INTO events (session, seq, run, type, message_id, body)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6
+    WHERE ?7 IS NULL OR EXISTS (SELECT 1 FROM claims WHERE message_id = ?5 AND token = ?7)
+"""
+
+# The event at the cursor itself comes first: it proves the cursor.
+SELECT_PAGE = """
+    SELECT seq, run, type, message_id, body FROM (
+        SELECT *, SUM(LENGTH(body)) OVER (ORDER BY seq) AS size FROM (
+            SELECT * FROM events WHERE session = :stream AND seq >= :seq ORDER BY seq LIMIT :limit
+        )
+    ) WHERE size <= :bytes OR seq <= :seq + 1
+"""
+
+SELECT_SPAN = """
+    SELECT oldest_run, oldest_seq, events.run AS run, events.seq AS seq
+    FROM sessions LEFT JOIN events ON events.session = sessions.key
+    WHERE sessions.key = ? ORDER BY events.seq DESC LIMIT 1
+"""
+
+
+def new_run() -> str:
+    """Seven random characters that name one run of the program."""
+    return "".join(secrets.choice(string.digits + string.ascii_lowercase) for _ in range(7))
+
+
+def cursor_of(stream: Stream, run: str, seq: int) -> Cursor:
+    """Its epoch names one run's part of one log: never the same for two logs, nor for two runs."""
+    return Cursor(f"{run}{stream:x}", seq)
+
+
+def event_of(stream: Stream, row: Row) -> Event:
+    return Event(cursor_of(stream, row["run"], row["seq"]), row["type"], row["body"], row["message_id"])
+
+
+async def load_span(connection: Connection | Transaction, stream: Stream) -> Span:
+    row = await connection.fetch_one(SELECT_SPAN, (stream,))
+    if row is None:
+        raise UnknownStream(stream)
+    oldest = cursor_of(stream, row["oldest_run"], row["oldest_seq"])
+    return Span(oldest, oldest if row["seq"] is None else cursor_of(stream, row["run"], row["seq"]))
+
+
+@dataclass
+class _Appended:
+    """What a batch, or one job of it, has appended so far: published when the commit is through."""
+
+    spans: dict[Stream, Span] = field(default_factory=dict)  # as they are after these events
+    before: dict[Stream, Span] = field(default_factory=dict)
+    events: dict[Stream, list[Event]] = field(default_factory=dict)
+
+    def update(self, other: _Appended) -> None:
+        self.spans |= other.spans
+        self.before |= other.before
+        for stream, events in other.events.items():
+            self.events.setdefault(stream, []).extend(events)
+
+
+class Transaction:
+    """What the body of a store's transaction works with. Its events are read by nobody before it commits."""
+
+    def __init__(self, log: SqliteEventLog, connection: Connection, before: _Appended) -> None:
+        self.appended = _Appended(dict(before.spans), dict(before.before))
+        self._log = log
+        self._connection = connection
+
+    async def fetch_all(self, query: str, values: Values = ()) -> list[Row]:
+        return await self._connection.fetch_all(query, values)
+
+    async def fetch_one(self, query: str, values: Values = ()) -> Row | None:
+        return await self._connection.fetch_one(query, values)
+
+    async def append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None) -> Sequence[Event]:
+        """Raises Fenced and UnknownStream; let them through, and all of the body is undone."""
+        append = _Append(stream, entries, claim)
+        events = await self._log.place(self._connection, self.appended, append)
+        await self._log.insert(self._connection, [(append, events)])
+        return events
+
+    async def end(self, stream: Stream) -> Cursor:
+        """The tail as this transaction sees it."""
+        return (await self._log.known_span(self._connection, self.appended, stream)).tail
+
+
+@dataclass(frozen=True, slots=True)
+class _Append:
+    stream: Stream
+    entries: Sequence[Entry]
+    claim: Claim | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    run: Callable[[Transaction], Awaitable[Any]]
+
+
+_Job = _Append | _Body
+
+
+class SqliteEventLog:
+    """EventLog over the tables `sessions`, `events` and `claims`.
+
+    Should the end of a log be lost behind SQLite's back (a truncated WAL, an old backup put in its place),
+    the next run writes those places again under another epoch, and cursors to what was lost are refused.
+    """
+
+    def __init__(self, database: Database, run: str | None = None) -> None:
+        self.run = run or new_run()
+        self._database = database
+        self._writer: GroupCommit[_Job] = GroupCommit(self._commit)
+        self._tails: dict[Stream, Tail] = {}
+        self._dropped = 0
+
+    def start(self) -> None:
+        self._writer.start()
+
+    async def aclose(self) -> None:
+        await self._writer.aclose()
+
+    # The port.
+
+    def append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None) -> Future[Sequence[Event]]:
+        return self._writer.submit(_Append(stream, entries, claim))
+
+    async def span(self, stream: Stream) -> Span:
+        return (await self._tail(stream)).span
+
+    async def read(self, stream: Stream, after: Cursor, limit: int = PAGE) -> Sequence[Event]:
+        tail = self._tails.get(stream) or await self._tail(stream)
+        events = tail.since(after, limit)
+        return events if events is not None else await self._page(tail, stream, after, limit)
+
+    async def wait(self, stream: Stream, after: Cursor, timeout: float) -> None:
+        tail = self._tails.get(stream) or await self._tail(stream)
+        if tail.end == after:
+            await tail.wait(timeout)
+
+    def wake(self, stream: Stream) -> None:
+        tail = self._tails.get(stream)
+        if tail is not None:
+            tail.wake()
+
+    # For the store.
+
+    async def transact(self, body: Callable[[Transaction], Awaitable[Result]]) -> Result:
+        """Run `body` in a transaction of its own; what it raises undoes it and is raised here.
+
+        It may run twice: change nothing in it but the database.
+        """
+        result: Result = await self._writer.submit(_Body(body))
+        return result
+
+    def forget(self, stream: Stream) -> None:
+        """The session is gone: whoever still reads it finds out now."""
+        self._drop(stream)
+
+    def trimmed(self, stream: Stream, oldest: Cursor) -> None:
+        """Everything up to `oldest` was deleted from the table."""
+        tail = self._tails.get(stream)
+        if tail is not None:
+            tail.oldest = oldest
+
+    # Committing.
+
+    async def _commit(self, jobs: Sequence[_Job]) -> Sequence[Any]:
+        try:
+            outcomes, appended = await self._commit_with(jobs, self._together)
+        except (Fenced, UnknownStream):
+            # Some append of the batch may not be: find out which, each in a savepoint of its own.
+            outcomes, appended = await self._commit_with(jobs, self._one_by_one)
+        for stream, events in appended.events.items():
+            self._publish(stream, appended.before[stream], events)
+        return outcomes
+
+    async def _commit_with(
+        self,
+        jobs: Sequence[_Job],
+        run: Callable[[Sequence[_Job], _Appended], Awaitable[list[Any]]],
+    ) -> tuple[list[Any], _Appended]:
+        appended = _Appended()
+        async with self._database.writer.transaction():
+            outcomes = await run(jobs, appended)
+        return outcomes, appended
+
+    async def _together(self, jobs: Sequence[_Job], appended: _Appended) -> list[Any]:
+        """Rows of appends that follow each other go to the database in one call."""
+        outcomes: list[Any] = []
+        placed: list[tuple[_Append, Sequence[Event]]] = []
+        for job in jobs:
+            if isinstance(job, _Append):
+                events = await self.place(self._database.writer, appended, job)
+                placed.append((job, events))
+                outcomes.append(events)
+            else:
+                await self.insert(self._database.writer, placed)
+                placed = []
+                outcomes.append(await self._alone(job, appended))
+        await self.insert(self._database.writer, placed)
+        return outcomes
+
+    async def _one_by_one(self, jobs: Sequence[_Job], appended: _Appended) -> list[Any]:
+        return [await self._alone(job, appended) for job in jobs]
+
+    async def _alone(self, job: _Job, appended: _Appended) -> Any:
+        """The outcome of a job whose failure undoes nothing but itself."""
+        connection = self._database.writer
+        transaction = Transaction(self, connection, appended)
+        await connection.fetch_all("SAVEPOINT job")
+        try:
+            if isinstance(job, _Append):
+                outcome: Any = await transaction.append(job.stream, job.entries, job.claim)
+            else:
+                outcome = await job.run(transaction)
+            appended.update(transaction.appended)
+        except Exception as error:
+            await connection.fetch_all("ROLLBACK TO job")
+            outcome = error
+        await connection.fetch_all("RELEASE job")
+        return outcome
+
+    async def place(self, connection: Connection, appended: _Appended, append: _Append) -> list[Event]:
+        """Give entries the next places of the log, as far as this batch knows it."""
+        span = await self.known_span(connection, appended, append.stream)
+        events = [
+            Event(cursor_of(append.stream, self.run, seq), entry.type, entry.body, entry.message_id)
+            for seq, entry in enumerate(append.entries, span.tail.seq + 1)
+        ]
+        if events:
+            appended.spans[append.stream] = Span(span.oldest, events[-1].cursor)
+            appended.events.setdefault(append.stream, []).extend(events)
+        return events
+
+    async def insert(self, connection: Connection, placed: Sequence[tuple[_Append, Sequence[Event]]]) -> None:
+        """Raises Fenced if any row was refused; the transaction has to be undone then."""
+        rows = [
+            (
+                append.stream,
+                event.cursor.seq,
+                self.run,
+                entry.type,
+                entry.message_id,
+                entry.body,
+                append.claim and append.claim.token,
+            )
+            for append, events in placed
+            for event, entry in zip(events, append.entries, strict=True)
+        ]
+        if rows and await connection.execute_many(INSERT_EVENT, rows) != len(rows):
+            raise Fenced("a claim is not held")
+
+    async def known_span(self, connection: Connection, appended: _Appended, stream: Stream) -> Span:
+        span = appended.spans.get(stream)
+        if span is None:
+            tail = self._tails.get(stream)
+            span = tail.span if tail else await load_span(connection, stream)
+            appended.spans[stream] = appended.before[stream] = span
+        return span
+
+    def _publish(self, stream: Stream, before: Span, events: list[Event]) -> None:
+        tail = self._tails.get(stream) or self._keep(stream, Tail(before.oldest, before.tail))
+        # A reader may have loaded the span from the table after the commit, before this.
+        tail.append(events[max(0, tail.end.seq + 1 - events[0].cursor.seq) :])
+
+    # Reading.
+
+    async def _tail(self, stream: Stream) -> Tail:
+        while (tail := self._tails.get(stream)) is None:
+            dropped = self._dropped
+            async with self._database.reader() as connection:
+                span = await load_span(connection, stream)
+            if stream not in self._tails and dropped == self._dropped:
+                return self._keep(stream, Tail(span.oldest, span.tail))
+        return tail
+
+    async def _page(self, tail: Tail, stream: Stream, after: Cursor, limit: int) -> Sequence[Event]:
+        values = {"stream": stream, "seq": after.seq, "limit": limit + 1, "bytes": PAGE_BYTES}
+        async with self._database.reader() as connection:
+            rows = await connection.fetch_all(SELECT_PAGE, values)
+        events = [event_of(stream, row) for row in rows]
+        if after == tail.oldest:
+            return [event for event in events if event.cursor.seq > after.seq][:limit]
+        if not events or events[0].cursor.seq != after.seq:
+            raise CursorReset("expired", tail.oldest)
+        if events[0].cursor != after:
+            raise CursorReset("epoch", tail.oldest)
+        return events[1:]
+
+    def _keep(self, stream: Stream, tail: Tail) -> Tail:
+        if len(self._tails) >= MAX_TAILS:
+            idle = next((key for key, kept in self._tails.items() if not kept.waiters), None)
+            if idle is not None:
+                self._drop(idle)
+        self._tails[stream] = tail
+        return tail
+
+    def _drop(self, stream: Stream) -> None:
+        self._dropped += 1
+        tail = self._tails.pop(stream, None)
+        if tail is not None:
+            tail.wake()

@@ -1,0 +1,34 @@
+"""The schema, as numbered SQL files, and what brings a file up to the newest of them."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from server.storage.database import Connection
+
+
+class SchemaTooNew(Exception):
+    """The file was written by a newer version of the program."""
+
+
+def scripts() -> list[str]:
+    """The migrations in order; the first brings an empty file to version 1."""
+    names = sorted(entry.name for entry in files(__name__).iterdir() if entry.name.endswith(".sql"))
+    for number, name in enumerate(names, 1):
+        assert name.startswith(f"{number:04}_"), f"{name}: migrations are numbered without gaps"
+    return [files(__name__).joinpath(name).read_text("utf-8") for name in names]
+
+
+async def migrate(connection: Connection) -> int:
+    """Bring the schema to the newest version, one transaction a step, and return that version."""
+    [row] = await connection.fetch_all("PRAGMA user_version")
+    version: int = row[0]
+    steps = scripts()
+    if version > len(steps):
+        raise SchemaTooNew(
+            f"the database has schema version {version}, this program knows {len(steps)}: "
+            "run the version that wrote it, or a newer one"
+        )
+    for number, script in enumerate(steps[version:], version + 1):
+        await connection.run_script(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+    return len(steps)
