@@ -1,0 +1,1 @@
+"""Ways to carry a log to a client. Each frames what a `Reader` yields, and does nothing else."""

@@ -1,0 +1,28 @@
+"""JSON in steps, for networks that hold streams back: ask, get what there is, ask again."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from server.chat.reading import Page, Reader
+from server.transports.connections import Connections
+from server.transports.response import HEADERS
+
+MEDIA_TYPE = "application/json"
+DEFAULT_WAIT = 20.0
+MAX_WAIT = 25.0
+MAX_EVENTS = 500
+MAX_BYTES = 256 * 1024
+
+
+async def respond(reader: Reader, connections: Connections, wait: float) -> Response:
+    """Raises CursorReset."""
+    with connections.opened("poll", reader):
+        page = await reader.page(min(wait, MAX_WAIT), MAX_EVENTS, MAX_BYTES)
+    return Response(encode(page), media_type=MEDIA_TYPE, headers=HEADERS)
+
+
+def encode(page: Page) -> bytes:
+    events = b",".join([event.json for event in page.events])
+    done = b"true" if page.done else b"false"
+    return b'{"events":[%b],"cursor":"%b","done":%b}' % (events, str(page.cursor).encode(), done)
