@@ -1,0 +1,60 @@
+"""The command line: `xionimus`, or `python -m server`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from server import __version__
+from server.settings import PREFIX, Settings, SettingsError, load_settings
+
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    chosen = parser().parse_args(arguments)
+    overrides = {
+        "host": chosen.host,
+        "port": chosen.port,
+        "database_url": chosen.database_url,
+        "log_level": chosen.log_level,
+    }
+    try:
+        settings = load_settings(**overrides)
+        return run(settings, chosen.reload)
+    except SettingsError as error:
+        print(f"xionimus: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(
+        prog="xionimus",
+        description="Streams AI answers to people, on any network, and never loses one.",
+        epilog=f"Every setting can also be given as {PREFIX}NAME in the environment or in .env.",
+    )
+    found.add_argument("--host", help="address to listen on (127.0.0.1)")
+    found.add_argument("--port", type=int, help="port to listen on (8000)")
+    found.add_argument("--database-url", metavar="URL", help="sqlite:////absolute/file.db")
+    found.add_argument("--reload", action="store_true", help="start anew when the code changes")
+    found.add_argument("--log-level", choices=LOG_LEVELS, help="(info)")
+    found.add_argument("--version", action="version", version=f"xionimus {__version__}")
+    return found
+
+
+def run(settings: Settings, reload: bool) -> int:
+    # Here, so that --help and --version answer at once.
+    from server.serving import serve, serve_reloading
+
+    if reload:
+        for name in ("host", "port", "database_url", "log_level"):
+            os.environ[PREFIX + name.upper()] = str(getattr(settings, name))
+        serve_reloading(settings)
+        return 0
+    return serve(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Whatever goes wrong, as a problem (RFC 9457) with the status that belongs to its code."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ExceptionHandler
+
+from server.chat.errors import Busy, ChatError, Invalid
+from server.chat.problems import KINDS, problem
+from server.streaming.events import BadCursor
+from server.streaming.log import CursorReset
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = 1  # seconds, with every 429 and 503
+
+HTTP_CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+
+
+class ProblemError(Exception):
+    """A request that the API refuses before the application sees it."""
+
+    def __init__(self, code: str, detail: str, **more: Any) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.more = more
+
+
+def problem_of(error: Exception, instance: str | None = None) -> dict[str, Any]:
+    """The problem that tells of `error`; for one that nobody foresaw, `internal`, and a line in the log."""
+    match error:
+        case ProblemError():
+            return problem(error.code, error.detail, instance=instance, **error.more)
+        case Busy():
+            return problem(error.code, error.detail, instance=instance, active=error.active)
+        case Invalid():
+            errors = [{"field": error.field, "detail": error.detail}]
+            return problem(error.code, error.detail, instance=instance, errors=errors)
+        case ChatError():
+            after = RETRY_AFTER if KINDS[error.code].status == 503 else None
+            return problem(error.code, error.detail, instance=instance, retry_after=after)
+        case BadCursor():
+            return problem("bad_cursor", str(error), instance=instance)
+        case CursorReset():
+            return problem(
+                "cursor_reset",
+                "read the history again, then go on from its cursor",
+                instance=instance,
+                reason=error.reason,
+                cursor=str(error.oldest),
+            )
+        case ValidationError():
+            return _validation_problem(error, instance)
+        case HTTPException():
+            code = HTTP_CODES.get(error.status_code, "bad_request")
+            return problem(code, error.detail, instance=instance)
+    logger.error("a request failed", exc_info=error)
+    return problem("internal", "the server made a mistake; it is in its log", instance=instance)
+
+
+def respond(told: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    more = dict(headers or {})
+    if told["retry_after"] is not None:
+        more["Retry-After"] = str(math.ceil(told["retry_after"]))
+    return JSONResponse(dict(told), told["status"], headers=more, media_type=MEDIA_TYPE)
+
+
+def handlers() -> dict[Any, ExceptionHandler]:
+    kinds = (
+        ProblemError,
+        ChatError,
+        BadCursor,
+        CursorReset,
+        ValidationError,
+        HTTPException,
+        Exception,
+    )
+    return dict.fromkeys(kinds, _handle)
+
+
+async def _handle(request: Any, error: Exception) -> Response:
+    assert isinstance(request, Request)
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return respond(problem_of(error, request.url.path), headers)
+
+
+def _validation_problem(error: ValidationError, instance: str | None) -> dict[str, Any]:
+    # Without the input: it may be a key.
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    if any(each["type"] == "json_invalid" for each in found):
+        return problem("bad_request", f"the body is no JSON: {found[0]['msg']}", instance=instance)
+    errors = [{"field": ".".join(str(part) for part in each["loc"]) or "body", "detail": each["msg"]} for each in found]
+    detail = "; ".join(f"{each['field']}: {each['detail']}" for each in errors[:5])
+    return problem("invalid", detail, instance=instance, errors=errors)

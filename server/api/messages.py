@@ -1,0 +1,183 @@
+"""Asking, and everything about one message."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from server.api import schemas
+from server.api.operation import Operation, operation
+from server.api.reading import LogResponses
+from server.api.requests import (
+    OWNER,
+    cursor_in,
+    idempotency_key,
+    read_body,
+    read_query,
+    wanted_format,
+)
+from server.chat.models import MessageAt
+from server.chat.service import ChatService, Question
+from server.chat.store import Accepted
+from server.transports import ndjson, sse, text
+
+STREAMS = {sse.MEDIA_TYPE: None, ndjson.MEDIA_TYPE: schemas.Event}
+ANSWER_STREAMS = {**STREAMS, text.MEDIA_TYPE: None}
+ASKING_PROBLEMS = (
+    "bad_request",
+    "not_found",
+    "session_busy",
+    "too_large",
+    "unsupported_media_type",
+    "invalid",
+    "idempotency_key_reused",
+    "unknown_model",
+    "provider_not_configured",
+    "draining",
+    "overloaded",
+    "storage_unavailable",
+)
+READING_PROBLEMS = (
+    "bad_request",
+    "bad_cursor",
+    "not_found",
+    "cursor_reset",
+    "invalid",
+    "storage_unavailable",
+)
+
+
+class MessagesAPI:
+    def __init__(self, service: ChatService, logs: LogResponses, max_body: int) -> None:
+        self._service = service
+        self._logs = logs
+        self._max_body = max_body
+
+    @operation(
+        Operation(
+            "POST",
+            "/api/sessions/{session_id}/messages",
+            "Ask; the answer comes back in the form that Accept or `format` asks for",
+            "Messages",
+            body=schemas.SendBody,
+            query=schemas.SendQuery,
+            headers=("Idempotency-Key",),
+            answers={
+                200: {"application/json": schemas.Message, **ANSWER_STREAMS},
+                202: schemas.Accepted,
+            },
+            problems=ASKING_PROBLEMS,
+        )
+    )
+    async def send(self, request: Request) -> Response:
+        session_id = schemas.InSession.model_validate(request.path_params).session_id
+        key = idempotency_key(request)
+        query = read_query(request, schemas.SendQuery)
+        body = await read_body(request, schemas.SendBody, self._max_body)
+        question = Question(session_id, body.content, body.parent_id)
+        accepted = await self._service.ask(OWNER, question, body.how(key))
+        return await self._answer(request, query, accepted)
+
+    @operation(
+        Operation(
+            "POST",
+            "/api/messages/{message_id}/regenerate",
+            "Ask for another answer to the same question",
+            "Messages",
+            body=schemas.RegenerateBody,
+            body_required=False,
+            query=schemas.SendQuery,
+            headers=("Idempotency-Key",),
+            answers={
+                200: {"application/json": schemas.Message, **ANSWER_STREAMS},
+                202: schemas.Accepted,
+            },
+            problems=ASKING_PROBLEMS,
+        )
+    )
+    async def regenerate(self, request: Request) -> Response:
+        key = idempotency_key(request)
+        query = read_query(request, schemas.SendQuery)
+        body = await read_body(request, schemas.RegenerateBody, self._max_body)
+        accepted = await self._service.ask_again(OWNER, request.path_params["message_id"], body.how(key))
+        return await self._answer(request, query, accepted)
+
+    @operation(
+        Operation(
+            "GET",
+            "/api/messages/{message_id}",
+            "One message as it is now",
+            "Messages",
+            answers={200: schemas.MessageAt},
+            problems=("not_found", "storage_unavailable"),
+        )
+    )
+    async def read(self, request: Request) -> Response:
+        return JSONResponse(_at(await self._service.message(OWNER, request.path_params["message_id"])))
+
+    @operation(
+        Operation(
+            "POST",
+            "/api/messages/{message_id}/cancel",
+            "Stop an answer; the message as it ended. Asking twice changes nothing",
+            "Messages",
+            answers={200: schemas.Message},
+            problems=("not_found", "not_active", "storage_unavailable"),
+        )
+    )
+    async def cancel(self, request: Request) -> Response:
+        message = await self._service.cancel(OWNER, request.path_params["message_id"])
+        return JSONResponse(message.public())
+
+    @operation(
+        Operation(
+            "GET",
+            "/api/messages/{message_id}/events",
+            "The events of one answer; ends after its last",
+            "Events",
+            query=schemas.EventsQuery,
+            headers=("Last-Event-ID",),
+            answers={200: {"application/json": schemas.EventPage, **ANSWER_STREAMS}, 204: None},
+            problems=READING_PROBLEMS,
+        )
+    )
+    async def events(self, request: Request) -> Response:
+        message_id = request.path_params["message_id"]
+        reader = await self._service.read_message(OWNER, message_id, cursor_in(request))
+        return await self._logs.follow(request, reader)
+
+    async def _answer(self, request: Request, query: schemas.SendQuery, accepted: Accepted) -> Response:
+        message = accepted.answer
+        stream_url = f"/api/messages/{message.id}/events"
+        headers = {"Location": stream_url}
+        form = wanted_format(request, query.format, "json")
+        if form != "json":
+            return self._logs.stream(form, self._service.read_answer(message), headers)
+        if query.wait and await self._ended(message.id, query.wait):
+            finished = await self._service.message(OWNER, message.id)
+            return JSONResponse(finished.message.public(), headers=headers)
+        told: dict[str, Any] = {
+            "user_message": accepted.question.public(),
+            "message": message.public(),
+            "stream_url": stream_url,
+            "cursor": str(message.after),
+        }
+        return JSONResponse(told, 202, headers=headers)
+
+    async def _ended(self, message_id: str, wait: float) -> bool:
+        """Whether the answer ends within `wait` seconds."""
+        reader = await self._service.read_message(OWNER, message_id, None)
+        try:
+            async with asyncio.timeout(wait):
+                async for _ in reader.batches():
+                    pass
+        except TimeoutError:
+            return False
+        return True
+
+
+def _at(found: MessageAt) -> dict[str, Any]:
+    return {**found.message.public(), "cursor": str(found.cursor)}

@@ -1,0 +1,102 @@
+"""What a request says: its body, its query, its cursor, and what it wants back."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+
+from server.api.errors import ProblemError
+from server.api.schemas import IDEMPOTENCY_KEY
+
+Shape = TypeVar("Shape", bound=BaseModel)
+Format = Literal["sse", "ndjson", "json", "text"]
+
+OWNER = "local"  # without accounts, whoever reaches the server is one person
+CURSOR_PARAMETERS = ("after", "last_event_id", "lastEventId")
+MEDIA_TYPES: dict[str, Format] = {
+    "text/event-stream": "sse",
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/json": "json",
+    "text/plain": "text",
+}
+
+
+async def read_body(request: Request, shape: type[Shape], max_bytes: int) -> Shape:
+    """The body as `shape`; an absent one is `{}`. Raises ProblemError, pydantic.ValidationError."""
+    body = await _read(request, max_bytes)
+    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    if body and media_type.strip().lower() != "application/json":
+        raise ProblemError("unsupported_media_type", f"the body must be application/json, not {media_type!r}")
+    if "charset" in parameters.lower() and "utf-8" not in parameters.lower():
+        raise ProblemError("unsupported_media_type", "JSON is UTF-8")
+    return shape.model_validate_json(body or b"{}")
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    too_large = ProblemError("too_large", f"the body may have {max_bytes} bytes at the most")
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise too_large
+    body = bytearray()
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > max_bytes:
+                raise too_large
+    except ClientDisconnect:
+        raise ProblemError("bad_request", "the body ended early") from None
+    return bytes(body)
+
+
+def read_query(connection: HTTPConnection, shape: type[Shape]) -> Shape:
+    """Raises pydantic.ValidationError."""
+    return shape.model_validate(dict(connection.query_params))
+
+
+def cursor_in(connection: HTTPConnection) -> str | None:
+    """The cursor that the client sent, wherever it may stand; the header goes first: a browser sets it when it
+    comes back to an address that may still have an older one in its query.
+    """
+    header = connection.headers.get("last-event-id")
+    if header is not None:
+        return header
+    return next((connection.query_params[name] for name in CURSOR_PARAMETERS if name in connection.query_params), None)
+
+
+def idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not re.fullmatch(IDEMPOTENCY_KEY, key):
+        raise ProblemError(
+            "invalid",
+            "Idempotency-Key must have 1 to 128 letters, digits, or : _ -",
+            errors=[{"field": "Idempotency-Key", "detail": "1 to 128 of A-Z a-z 0-9 : _ -"}],
+        )
+    return key
+
+
+def wanted_format(request: Request, asked: Format | None, default: Format) -> Format:
+    """`?format=`, else the first type in Accept that we have (by its order and weight), else the default."""
+    if asked is not None:
+        return asked
+    ranges = []
+    for place, part in enumerate(request.headers.get("accept", "").split(",")):
+        media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = next((_weight(each[2:]) for each in parameters if each.startswith("q=")), 1.0)
+        ranges.append((-weight, place, media_type))
+    for weight, _, media_type in sorted(ranges):
+        if weight < 0 and media_type in MEDIA_TYPES:
+            return MEDIA_TYPES[media_type]
+        if weight < 0 and media_type == "*/*":
+            return default
+    return default
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 1.0

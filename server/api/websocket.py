@@ -1,0 +1,123 @@
+"""`/ws/chat/{session_id}`: a session's log and the commands, on one socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from server.api import schemas
+from server.api.errors import ProblemError, problem_of
+from server.api.requests import OWNER, cursor_in
+from server.chat.errors import ChatError, NotFound
+from server.chat.models import now, timestamp
+from server.chat.reading import Reader
+from server.chat.service import ChatService, Question
+from server.streaming.events import BadCursor, encode
+from server.transports.connections import Connections
+from server.transports.websocket import CloseCode, send_log
+
+FRAMES = TypeAdapter[schemas.ChatFrame | schemas.CancelFrame | schemas.PingFrame](schemas.Frame)
+MAX_FRAMES = 200  # within
+FRAMES_WINDOW = 10.0  # seconds
+
+
+class WebSocketAPI:
+    def __init__(self, service: ChatService, connections: Connections, send_timeout: float) -> None:
+        self._service = service
+        self._connections = connections
+        self._send_timeout = send_timeout
+
+    def routes(self) -> list[WebSocketRoute]:
+        return [WebSocketRoute("/ws/chat/{session_id}", self.chat)]
+
+    async def chat(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            reader = await self._reader(websocket)
+        except (ChatError, BadCursor, ValidationError) as error:
+            await _tell_problem(websocket, error)
+            await websocket.close(_code_for(error))
+            return
+        code = await self._serve(websocket, reader)
+        if code is not None:
+            with suppress(RuntimeError, WebSocketDisconnect):  # it may be gone already
+                await websocket.close(code)
+
+    async def _reader(self, websocket: WebSocket) -> Reader:
+        """A session that does not exist is created, unless the client believes to have read it before."""
+        session_id = schemas.InSession.model_validate(websocket.path_params).session_id
+        cursor = cursor_in(websocket)
+        if cursor is None:
+            await self._service.open_session(OWNER, session_id)
+        reader = await self._service.read_session(OWNER, session_id, cursor)
+        await reader.open()
+        return reader
+
+    async def _serve(self, websocket: WebSocket, reader: Reader) -> CloseCode | None:
+        """Send the log and take commands until one of the two ends; the code to close with, if still open."""
+        sending = asyncio.create_task(send_log(websocket, reader, self._connections, self._send_timeout))
+        taking = asyncio.create_task(self._take_frames(websocket, reader.target.session_id))
+        done, pending = await asyncio.wait({sending, taking}, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        try:
+            return done.pop().result()
+        except WebSocketDisconnect:
+            return None
+        except ChatError as error:
+            await _tell_problem(websocket, error)
+            return _code_for(error)
+
+    async def _take_frames(self, websocket: WebSocket, session_id: str) -> CloseCode | None:
+        times: deque[float] = deque(maxlen=MAX_FRAMES)
+        loop = asyncio.get_running_loop()
+        while True:
+            message = await websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return None
+            if len(times) == MAX_FRAMES and loop.time() - times[0] < FRAMES_WINDOW:
+                return CloseCode.TOO_MANY_FRAMES
+            times.append(loop.time())
+            try:
+                await self._obey(websocket, session_id, message.get("text"))
+            except (ChatError, ProblemError, ValidationError) as error:
+                await _tell_problem(websocket, error)
+
+    async def _obey(self, websocket: WebSocket, session_id: str, text: str | None) -> None:
+        if text is None:
+            raise ProblemError("bad_request", "send text frames with a JSON object each")
+        frame = FRAMES.validate_json(text)
+        if isinstance(frame, schemas.ChatFrame):
+            question = Question(session_id, frame.content, frame.parent_id, frame.client_id)
+            await self._service.ask(OWNER, question, frame.how(frame.client_id))
+        elif isinstance(frame, schemas.CancelFrame):
+            await self._cancel(session_id, frame.message_id)
+        else:
+            await websocket.send_text(encode({"type": "pong", "timestamp": timestamp(now())}))
+
+    async def _cancel(self, session_id: str, message_id: str) -> None:
+        found = await self._service.message(OWNER, message_id)
+        if found.message.session_id != session_id:
+            raise NotFound(f"there is no message {message_id} in this session")
+        await self._service.cancel(OWNER, message_id)
+
+
+async def _tell_problem(websocket: WebSocket, error: Exception) -> None:
+    told: dict[str, Any] = {"type": "error", "problem": problem_of(error, websocket.url.path)}
+    with suppress(RuntimeError, WebSocketDisconnect):
+        await websocket.send_text(encode(told))
+
+
+def _code_for(error: Exception) -> CloseCode:
+    if isinstance(error, NotFound):
+        return CloseCode.NOT_FOUND
+    if isinstance(error, ChatError):
+        return CloseCode.UNAVAILABLE
+    return CloseCode.BAD_REQUEST

@@ -1,0 +1,155 @@
+"""The composition root: the only module that knows all others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from sse_starlette.sse import AppStatus
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from server import __version__
+from server.api import errors, openapi
+from server.api.health import HealthAPI
+from server.api.messages import MessagesAPI
+from server.api.operation import routes_of
+from server.api.providers import ProvidersAPI
+from server.api.reading import LogResponses
+from server.api.sessions import SessionsAPI
+from server.api.stream import StreamAPI
+from server.api.websocket import WebSocketAPI
+from server.chat.generator import Generator, Limits
+from server.chat.recovery import recover
+from server.chat.service import ChatService
+from server.providers.registry import ProviderRegistry, build_providers
+from server.settings import Settings, load_settings, sqlite_path
+from server.storage.database import Database
+from server.storage.event_log import SqliteEventLog
+from server.storage.migrations import migrate
+from server.storage.store import SqliteStore
+from server.transports.connections import Connections
+
+logger = logging.getLogger(__name__)
+
+HOUSEKEEPING = 600.0  # seconds between looks for what has expired
+
+# In a wheel the page lies inside the package; in a checkout beside it. What was fetched is always inside.
+_PACKAGE = Path(__file__).parent
+VENDOR = _PACKAGE / "static" / "vendor"
+STATIC = _PACKAGE / "static" if (_PACKAGE / "static" / "index.html").exists() else _PACKAGE.parent / "static"
+
+
+class Application:
+    """Everything that lives as long as the server. `asgi` is what uvicorn serves."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.providers: ProviderRegistry = build_providers(settings)
+        self._database = Database(sqlite_path(settings.database_url))
+        self._log = SqliteEventLog(self._database)
+        self._store = SqliteStore(self._database, self._log, settings.max_queued)
+        self._generator = Generator(self._log, self._store, self.providers, limits_of(settings))
+        self.service = ChatService(
+            self._log,
+            self._store,
+            self._generator,
+            self.providers,
+            heartbeat=settings.heartbeat,
+            max_answers=settings.max_answers,
+            retention=timedelta(seconds=settings.retention),
+        )
+        self.connections = Connections(settings.stream_max_age)
+        self.asgi = self._starlette()
+        self._draining: asyncio.Task[None] | None = None
+        # Our streams end themselves: sse-starlette would cut them at the first signal.
+        AppStatus.enable_automatic_graceful_drain = False
+
+    def drain(self) -> asyncio.Task[None]:
+        """Begin to stop. Answers get their grace time, and readers of those may see them end."""
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(), name="drain")
+        return self._draining
+
+    async def _drain(self) -> None:
+        self.connections.drain(spare=lambda stream: bool(self._generator.active(stream)))
+        await self.service.drain(self.settings.shutdown_grace)
+        self.connections.drain()
+
+    @asynccontextmanager
+    async def _lifespan(self, asgi: Starlette) -> AsyncIterator[None]:
+        await self._database.connect()
+        try:
+            await migrate(self._database.writer)
+            self._log.start()
+            interrupted = await recover(self._store)
+            if interrupted:
+                logger.warning("%d answers had been interrupted by the end of the last process", interrupted)
+            housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+            yield
+            await self.drain()
+            housekeeping.cancel()
+            await self.providers.aclose()
+            await self._log.aclose()
+        finally:
+            await self._database.disconnect()
+
+    async def _keep_house(self) -> None:
+        while True:
+            try:
+                await self.service.expire()
+            except Exception:
+                logger.exception("housekeeping failed; it is tried again")
+            await asyncio.sleep(HOUSEKEEPING)
+
+    def _starlette(self) -> Starlette:
+        settings = self.settings
+        logs = LogResponses(self.connections, settings.stream_send_timeout)
+        described = [
+            route
+            for part in (
+                SessionsAPI(self.service, logs, settings.max_body),
+                MessagesAPI(self.service, logs, settings.max_body),
+                ProvidersAPI(self.providers),
+                StreamAPI(self.service, self.connections),
+                HealthAPI(self.service, self._store.check),
+            )
+            for route in routes_of(part)
+        ]
+        return Starlette(
+            routes=[
+                *described,
+                *WebSocketAPI(self.service, self.connections, settings.stream_send_timeout).routes(),
+                *openapi.routes(openapi.describe(described, __version__)),
+                Route("/", page),
+                Mount("/static/vendor", StaticFiles(directory=VENDOR)),
+                Mount("/static", StaticFiles(directory=STATIC)),
+            ],
+            exception_handlers=errors.handlers(),
+            lifespan=self._lifespan,
+        )
+
+
+async def page(request: Request) -> Response:
+    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(
+        first_text_timeout=settings.first_text_timeout,
+        delta_timeout=settings.delta_timeout,
+        answer_timeout=settings.answer_timeout,
+        max_characters=settings.max_answer_characters,
+    )
+
+
+def create() -> Starlette:
+    """For uvicorn's own command line, and for --reload."""
+    return Application(load_settings()).asgi

@@ -1,0 +1,98 @@
+"""uvicorn, told how to stop: a signal first asks the application to drain, then ends the server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from server import __version__
+from server.app import Application
+from server.settings import Settings
+
+MARGIN = 1.0  # seconds for uvicorn to close connections after the grace time
+
+
+class Server(uvicorn.Server):
+    """With an endless stream open, uvicorn alone would wait for ever.
+
+    The lifespan's shutdown cannot be the trigger: it comes when all connections are gone already.
+    """
+
+    def __init__(self, config: uvicorn.Config, application: Application) -> None:
+        super().__init__(config)
+        self._application = application
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)  # type: ignore[arg-type]
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            print(greeting(self._application, self.servers[0].sockets[0].getsockname()), flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            self.force_exit = True  # a second signal, of either kind: at once
+        elif self._loop is not None:
+            self._loop.call_soon_threadsafe(self._application.drain)
+        super().handle_exit(sig, frame)
+
+
+class _CutStreams(logging.Filter):
+    """Streams that we cut on purpose are no error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.msg != "ASGI callable returned without completing response."
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal comes; the status for the shell."""
+    application = Application(settings)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=settings.log_level.upper())
+    logging.getLogger("databases").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_CutStreams())
+    server = Server(uvicorn.Config(application.asgi, **options(settings)), application)
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it is done with it
+        server.run()
+    return 0 if server.started else 1
+
+
+def serve_reloading(settings: Settings) -> None:
+    uvicorn.run("server.app:create", factory=True, reload=True, **options(settings))
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "log_level": settings.log_level,
+        "log_config": None,
+        "access_log": settings.log_level == "debug",
+        "lifespan": "on",
+        "timeout_graceful_shutdown": int(settings.shutdown_grace + MARGIN),
+        "ws_max_size": 1 << 20,
+        "ws_per_message_deflate": False,
+        "server_header": False,
+    }
+
+
+def greeting(application: Application, address: tuple[str, int]) -> str:
+    settings = application.settings
+    ready = [info for info in application.providers.infos() if info.ready]
+    missing = [info for info in application.providers.infos() if not info.ready]
+    lines = [
+        f"Xionimus {__version__} on http://{settings.host}:{address[1]}",
+        f"  kept in    {settings.database_url.removeprefix('sqlite:///')}",
+        f"  answering  {', '.join(info.id for info in ready)} (default: {application.providers.default})",
+    ]
+    if missing:
+        lines.append(f"  no key     {', '.join(info.id for info in missing)}: set the key in .env, then start again")
+    lines.append("  next       open the address in a browser; the API is described at /docs; Ctrl+C stops")
+    return "\n".join(lines)

@@ -1,0 +1,27 @@
+"""What every test may use: a real server on a free port, and the event loop that anyio's plugin runs on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.serving import ServerProcess, running
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server for all tests that do not stop it; each takes sessions of its own."""
+    with running(tmp_path_factory.mktemp("server")) as process:
+        yield process
+
+
+@pytest.fixture
+def session_id() -> str:
+    return f"test-{uuid.uuid4().hex}"
