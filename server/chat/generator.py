@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 class Limits:
     """Times in seconds, lengths in characters."""
 
-    first_text_timeout: float = 120.0
+    first_text_timeout: float = 300.0
     delta_timeout: float = 60.0
     answer_timeout: float = 1_800.0
     max_characters: int = 1_000_000
