@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from server import __version__
-from server.app import Application
+from server.app import Application, StartRefused
 from server.settings import Settings
 
 MARGIN = 1.0  # seconds for uvicorn to close connections after the grace time
@@ -33,6 +35,12 @@ class Server(uvicorn.Server):
         await super().serve(sockets)  # type: ignore[arg-type]
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        # Here, not in the lifespan: a refusal is a sentence for a person, and a lifespan tells a traceback.
+        try:
+            await self._application.open()
+        except StartRefused as refused:
+            print(f"xionimus: {refused}", file=sys.stderr)
+            sys.exit(STARTUP_FAILURE)
         await super().startup(sockets)  # type: ignore[arg-type]
         if self.started:
             print(greeting(self._application, self.servers[0].sockets[0].getsockname()), flush=True)

@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     # Who answers.
     default_provider: ProviderId = "demo"
     default_model: str | None = None
+    fallback_provider: ProviderId | None = None
+    fallback_model: str | None = None
     extra_providers: tuple[ExtraProvider, ...] = ()
     allowed_models: dict[str, tuple[str, ...]] = {}
     demo_delay: float = Field(default=0.03, ge=0, le=10)

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -63,7 +63,7 @@ class Answer:
 
     message: Message
     claim: Claim
-    api_key: str | None = field(default=None, repr=False)
+    api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     begun: bool = False
     draft: Draft | None = None
     prompt: Sequence[Turn] = ()
@@ -90,6 +90,7 @@ class Generator:
         store: Store,
         providers: Providers,
         limits: Limits | None = None,
+        fallback: tuple[str, str] | None = None,
         clock: Callable[[], datetime] = now,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -97,6 +98,7 @@ class Generator:
         self._store = store
         self._providers = providers
         self._limits = limits or Limits()
+        self._fallback = fallback
         self._clock = clock
         self._jitter = jitter
         self._lanes: dict[Stream, deque[Answer]] = {}
@@ -185,13 +187,28 @@ class Generator:
             await self._store.begin(answer.message, answer.claim, self._start_of(answer))
             answer.begun = True
         answer.prompt = await self._store.turns(answer.message)
+        try:
+            await self._try(answer, draft)
+        except ProviderError as error:
+            if self._fallback is None or draft.has_text:
+                raise
+            provider, model = self._fallback
+            answer.message = replace(answer.message, provider=provider, model=model)
+            self._tell_retrying(answer, draft, self._limits.attempts, 0, error)
+            await self._try(answer, draft)
+
+    async def _try(self, answer: Answer, draft: Draft) -> None:
+        """Ask the provider, again if it fails before its first text and may do better later."""
         for attempt in range(1, self._limits.attempts + 1):
             try:
                 return await self._attempt(answer, draft)
             except ProviderError as error:
                 if attempt == self._limits.attempts or draft.has_text or not error.retryable:
                     raise
-                await self._pause(answer, draft, attempt, error)
+                delay = self._delay(attempt, error)
+                self._tell_retrying(answer, draft, attempt, delay, error)
+                await asyncio.sleep(delay)
+                answer.last_delta_at = self._time()
 
     async def _attempt(self, answer: Answer, draft: Draft) -> None:
         message = answer.message
@@ -204,7 +221,7 @@ class Generator:
             ultra_thinking=message.options.ultra_thinking,
             max_tokens=message.options.max_tokens,
             temperature=message.options.temperature,
-            api_key=answer.api_key,
+            api_key=answer.api_keys.get(message.provider),
         )
         stream = self._providers[message.provider].stream(prompt)
         # aclosing: leaving the loop closes the vendor's connection now, not when garbage is collected.
@@ -225,17 +242,17 @@ class Generator:
             answer.first_text_at = answer.last_delta_at
         draft.add(delta)
 
-    async def _pause(self, answer: Answer, draft: Draft, attempt: int, error: ProviderError) -> None:
-        """Tell the readers that it is tried again, and wait as long as the provider asked, or a while."""
+    def _delay(self, attempt: int, error: ProviderError) -> float:
+        """Seconds: as long as the provider asked, or twice as long each time; give or take a half."""
         limits = self._limits
-        delay = limits.first_delay * 2 ** (attempt - 1) * (0.5 + self._jitter())
-        delay = round(min(max(delay, error.retry_after or 0), limits.max_delay), 3)
+        delay = limits.first_delay * (1 << (attempt - 1)) * (0.5 + self._jitter())
+        return round(min(max(delay, error.retry_after or 0), limits.max_delay), 3)
+
+    def _tell_retrying(self, answer: Answer, draft: Draft, attempt: int, delay: float, error: ProviderError) -> None:
+        message = answer.message
         draft.think_anew()
-        draft.finish = None
-        told = _provider_problem(answer.message, error)
-        draft.tell(transcript.retrying(answer.message.id, attempt, delay, told))
-        await asyncio.sleep(delay)
-        answer.last_delta_at = self._time()
+        draft.finish = draft.usage = None
+        draft.tell(transcript.retrying(message, attempt, delay, _provider_problem(message, error)))
 
     async def _finish(self, answer: Answer, draft: Draft) -> None:
         """Keep the answer as it ended. If the storage does not take it, try until it does."""

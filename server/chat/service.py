@@ -221,7 +221,7 @@ class ChatService:
                 Answer(
                     accepted.answer,
                     answer.claim,
-                    how.api_keys.get(answer.provider),
+                    how.api_keys,
                     begun=not accepted.busy,
                 )
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,25 +88,47 @@ class Connection:
             raise
 
 
+class DatabaseRefused(Exception):
+    """The file cannot be used; the message names it and says what to do."""
+
+
 class Database:
+    """The file at `path`, for one process alone."""
+
     def __init__(self, path: Path, readers: int = 2) -> None:
         self._path = path
         self._readers = readers
+        self._file: tuple[int, int] | None = None
         self._idle: asyncio.Queue[Connection] = asyncio.Queue()
         self._held = AsyncExitStack()
         self.writer: Connection
 
     async def connect(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        """Raises DatabaseRefused: another server uses the file, it is damaged, or it cannot be written."""
         async with AsyncExitStack() as held:
-            self.writer = await self._hold(held)
-            for _ in range(self._readers):
-                self._idle.put_nowait(await self._hold(held))
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                held.callback(_lock(self._path).close)
+                await asyncio.to_thread(_check, self._path)
+                self.writer = await self._hold(held)
+                for _ in range(self._readers):
+                    self._idle.put_nowait(await self._hold(held))
+            except (sqlite3.Error, OSError, StorageUnavailable) as error:
+                raise DatabaseRefused(f"{self._path} cannot be used as a database: {error}") from error
+            self._file = _identity(self._path)
             self._held = held.pop_all()
 
     async def disconnect(self) -> None:
         # One connection left open keeps the process from ending: its thread is not a daemon.
         await self._held.aclose()
+
+    def verify(self) -> None:
+        """Raises StorageUnavailable if the file is not there any more.
+
+        SQLite goes on writing to a file that was deleted or moved away, and what it writes is lost.
+        """
+        if _identity(self._path) != self._file:
+            raise StorageUnavailable(f"the database file {self._path} was moved or deleted")
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Connection]:
@@ -128,3 +150,44 @@ class Database:
         await held.enter_async_context(database)
         connection = await held.enter_async_context(database.connection())
         return Connection(connection.raw_connection)
+
+
+def _lock(path: Path) -> sqlite3.Connection:
+    """Held while the process lives, and let go by the system however it ends.
+
+    A database of its own: a lock on the real one would keep backups and the sqlite3 shell out as well.
+    """
+    lock = sqlite3.connect(f"{path}-lock", timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        lock.close()
+        raise DatabaseRefused(
+            f"another Xionimus is using {path}; stop it, or give this one a file of its own with --database-url"
+        ) from None
+    return lock
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _check(path: Path) -> None:
+    """Raises DatabaseRefused for a file that is damaged, or cannot be written."""
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+            connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        raise  # the disk, the rights, a lock: not the file's contents
+    except sqlite3.DatabaseError as error:
+        problems = [str(error)]
+    if problems != ["ok"]:
+        raise DatabaseRefused(
+            f"{path} is damaged ({'; '.join(problems)}). Nothing was changed. Put a backup in its place, "
+            f"or save what can be read: sqlite3 '{path}' .recover | sqlite3 rescued.db"
+        )

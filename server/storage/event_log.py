@@ -205,6 +205,7 @@ class SqliteEventLog:
         jobs: Sequence[_Job],
         run: Callable[[Sequence[_Job], _Appended], Awaitable[list[Any]]],
     ) -> tuple[list[Any], _Appended]:
+        self._database.verify()
         appended = _Appended()
         async with self._database.writer.transaction():
             outcomes = await run(jobs, appended)
