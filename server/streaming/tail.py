@@ -87,8 +87,9 @@ class Tail:
         while self._size > down_to and drop < len(self._events) - 1:
             self._size -= len(self._events[drop].json)
             drop += 1
-        self.base = self._events[drop - 1].cursor
-        del self._events[:drop]
+        if drop:
+            self.base = self._events[drop - 1].cursor
+            del self._events[:drop]
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:
