@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 from starlette.types import ExceptionHandler
 
 from server.chat.errors import Busy, ChatError, Invalid
@@ -97,8 +98,16 @@ def handlers() -> dict[Any, ExceptionHandler]:
 
 async def _handle(request: Any, error: Exception) -> Response:
     assert isinstance(request, Request)
-    headers = error.headers if isinstance(error, HTTPException) else None
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if "Allow" in headers:
+        headers["Allow"] = _allowed(request) or headers["Allow"]
     return respond(problem_of(error, request.url.path), headers)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes with this path: Starlette's own answer names those of the first alone."""
+    found = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in found for method in getattr(route, "methods", None) or ()}))
 
 
 def _validation_problem(error: ValidationError, instance: str | None) -> dict[str, Any]:

@@ -207,11 +207,12 @@ class Generator:
                     raise
                 delay = self._delay(attempt, error)
                 self._tell_retrying(answer, draft, attempt, delay, error)
+                answer.last_delta_at = self._time() + delay  # the wait is ours, not the provider's silence
                 await asyncio.sleep(delay)
-                answer.last_delta_at = self._time()
 
     async def _attempt(self, answer: Answer, draft: Draft) -> None:
         message = answer.message
+        answer.last_delta_at = self._time()
         assert message.provider is not None
         assert message.model is not None
         prompt = Prompt(
