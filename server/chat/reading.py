@@ -133,14 +133,14 @@ class Reader:
             if reset is not None:
                 await client.write([_reset(reset)])
             if self._over_at(cursor):
-                return
+                return None
             following = _Following(self.target, client, cursor, lambda: self._cut)
             try:
                 return await follow(self._log, self.target.stream, following)
             except _Ended:
-                return
+                return None
             except UnknownStream:
-                return
+                return None
             except CursorReset as expired:  # under the reader, that far behind it was
                 cursor, reset = expired.oldest, expired
 
@@ -220,9 +220,7 @@ class _Following:
 
     __slots__ = ("_client", "_cut", "_ended", "_target", "after")
 
-    def __init__(
-        self, target: Target, client: Client, after: Cursor, cut: Callable[[], CutReason | None]
-    ) -> None:
+    def __init__(self, target: Target, client: Client, after: Cursor, cut: Callable[[], CutReason | None]) -> None:
         self.after = after
         self._target = target
         self._client = client

@@ -338,4 +338,4 @@ class SqliteEventLog:
         self._dropped += 1
         tail = self._tails.pop(stream, None)
         if tail is not None:
-            tail.wake()
+            tail.close()
