@@ -77,7 +77,7 @@ class Application:
             max_answers=settings.max_answers,
             retention=timedelta(seconds=settings.retention),
         )
-        self.connections = Connections(settings.stream_max_age)
+        self.connections = Connections(settings.heartbeat, settings.stream_max_age)
         self.asgi = self._starlette()
         self._opened = False
         self._draining: asyncio.Task[None] | None = None

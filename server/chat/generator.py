@@ -15,7 +15,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
@@ -127,6 +127,15 @@ class Generator:
         if answer is not None:
             self._stop(answer, Cancelled())
             await answer.ended.wait()
+
+    async def ended(self, message_id: str, timeout: float) -> bool:
+        """Whether an answer ends within `timeout` seconds, or is not being written."""
+        answer = self._answers.get(message_id)
+        if answer is None:
+            return True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(answer.ended.wait(), timeout)
+        return answer.ended.is_set()
 
     async def drain(self, grace: float) -> None:
         """Give the answers `grace` seconds, then interrupt what is left and wait for its end."""

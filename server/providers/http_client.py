@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from urllib.request import getproxies
 
 import httpx2
 
 from server.providers.errors import MALFORMED, error, event_error, status_error
+from server.providers.lean_transport import LeanTransport
 
 MAX_ERROR = 65_536  # bytes of an error's body that are read
 ERROR_TIMEOUT = 5.0  # seconds for it
@@ -28,7 +30,10 @@ def http_client(name: str, connect_timeout: float) -> httpx2.AsyncClient:
     the key would go with them. The SDKs read the whole body of an error into memory before they look at
     it; here at most `MAX_ERROR` bytes are read.
     """
+    # httpx2 finds its way through proxies, and is slow; without any, there is a faster one.
+    direct = None if getproxies() else LeanTransport(connect_timeout)
     return httpx2.AsyncClient(
+        transport=direct,
         timeout=httpx2.Timeout(None, connect=connect_timeout),
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30),
         follow_redirects=False,

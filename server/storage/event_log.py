@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from server.storage.database import Connection, Database, Row, Values
 from server.streaming.events import Cursor, Entry, Event
-from server.streaming.log import PAGE, Claim, CursorReset, Fenced, Span, Stream, UnknownStream
+from server.streaming.log import PAGE, Claim, CursorReset, Fenced, Sink, Span, Stream, UnknownStream
 from server.streaming.tail import Tail
 from server.streaming.writer import GroupCommit
 
@@ -168,6 +168,18 @@ class SqliteEventLog:
         if tail is not None:
             tail.wake()
 
+    def attach(self, stream: Stream, sink: Sink) -> bool:
+        tail = self._tails.get(stream)
+        if tail is None or tail.end != sink.after:
+            return False
+        tail.followers[sink] = None
+        return True
+
+    def detach(self, stream: Stream, sink: Sink) -> None:
+        tail = self._tails.get(stream)
+        if tail is not None:
+            tail.followers.pop(sink, None)
+
     # For the store.
 
     async def transact(self, body: Callable[[Transaction], Awaitable[Result]]) -> Result:
@@ -316,7 +328,7 @@ class SqliteEventLog:
 
     def _keep(self, stream: Stream, tail: Tail) -> Tail:
         if len(self._tails) >= MAX_TAILS:
-            idle = next((key for key, kept in self._tails.items() if not kept.waiters), None)
+            idle = next((key for key, kept in self._tails.items() if kept.idle), None)
             if idle is not None:
                 self._drop(idle)
         self._tails[stream] = tail
@@ -326,4 +338,4 @@ class SqliteEventLog:
         self._dropped += 1
         tail = self._tails.pop(stream, None)
         if tail is not None:
-            tail.wake()
+            tail.close()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from server.streaming.events import Cursor, Entry, Event
-from server.streaming.log import PAGE, Claim, Fenced, Span, Stream, UnknownStream
+from server.streaming.log import PAGE, Claim, Fenced, Sink, Span, Stream, UnknownStream
 from server.streaming.tail import Tail
 
 
@@ -45,6 +45,18 @@ class MemoryEventLog:
         tail = self._tails.get(stream)
         if tail is not None:
             tail.wake()
+
+    def attach(self, stream: Stream, sink: Sink) -> bool:
+        tail = self._tails.get(stream)
+        if tail is None or tail.end != sink.after:
+            return False
+        tail.followers[sink] = None
+        return True
+
+    def detach(self, stream: Stream, sink: Sink) -> None:
+        tail = self._tails.get(stream)
+        if tail is not None:
+            tail.followers.pop(sink, None)
 
     def _append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None) -> Sequence[Event]:
         tail = self._tail(stream)

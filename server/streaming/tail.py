@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from server.streaming.events import Cursor, Event
-from server.streaming.log import CursorReset, Span
+from server.streaming.log import CursorReset, Sink, Span
 
 MAX_BYTES = 1 << 20
 
@@ -17,12 +17,13 @@ class Tail:
     `oldest` is the place before the first event that is kept anywhere, so `base` is never before it.
     """
 
-    __slots__ = ("_events", "_max_bytes", "_size", "base", "oldest", "waiters")
+    __slots__ = ("_events", "_max_bytes", "_size", "base", "followers", "oldest", "waiters")
 
     def __init__(self, oldest: Cursor, base: Cursor, max_bytes: int | None = MAX_BYTES) -> None:
         self.oldest = oldest
         self.base = base
         self.waiters: set[asyncio.Future[None]] = set()
+        self.followers: dict[Sink, None] = {}  # in the order in which they came
         self._events: list[Event] = []
         self._size = 0
         self._max_bytes = max_bytes
@@ -35,12 +36,28 @@ class Tail:
     def span(self) -> Span:
         return Span(self.oldest, self.end)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody would miss it."""
+        return not self.waiters and not self.followers
+
     def append(self, events: Sequence[Event]) -> None:
-        """Add what was just committed, and wake who waits for it."""
+        """Add what was just committed, hand it to those who follow, and wake who waits for it."""
         self._events += events
         self._size += sum(len(event.json) for event in events)
         if self._max_bytes is not None and self._size > self._max_bytes:
             self._trim(self._max_bytes // 2)
+        lagging = [sink for sink in self.followers if not sink.take(events)]
+        for sink in lagging:
+            del self.followers[sink]
+            sink.wake()
+        self.wake()
+
+    def close(self) -> None:
+        """Send everybody away: this is not the tail of the log any more."""
+        for sink in self.followers:
+            sink.wake()
+        self.followers.clear()
         self.wake()
 
     def wake(self) -> None:
