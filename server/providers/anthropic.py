@@ -6,35 +6,31 @@ https://platform.claude.com/docs/en/build-with-claude/streaming for the events.
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from server.chat.errors import ProviderError
 from server.chat.provider import (
     Delta,
     Finish,
     FinishReason,
     Prompt,
-    ProviderInfo,
     Text,
     Thinking,
     Turn,
     Usage,
 )
-from server.providers.errors import AUTH, MALFORMED, TRUNCATED, error, event_error, provider_error
+from server.providers.errors import MALFORMED, TRUNCATED, error, event_error
 from server.providers.models import ANTHROPIC, ANTHROPIC_DEFAULT, ANTHROPIC_LIMITS, AnthropicLimits
-from server.providers.openai import drain, well_formed
+from server.providers.sdk import SDKProvider, well_formed
 from server.providers.sse_decoder import SSEDecoder
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
 NAME = "Anthropic"
-KEY_NAME = "ANTHROPIC_API_KEY"
 BASE_URL = "https://api.anthropic.com"
 
 MIN_BUDGET = 1_024  # tokens; the API takes no less
@@ -47,7 +43,7 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
 }
 
 
-class AnthropicProvider:
+class AnthropicProvider(SDKProvider["AsyncAnthropic"]):
     """Claude, or what answers at `base_url` in its format. `connect_timeout` is in seconds.
 
     `Prompt.temperature` has no effect: the API refuses it at any value since its version 2026-10-21.
@@ -55,59 +51,18 @@ class AnthropicProvider:
     """
 
     def __init__(self, *, api_key: str | None, base_url: str | None, connect_timeout: float) -> None:
-        self._api_key = api_key
-        self._base_url = base_url or BASE_URL
-        self._connect_timeout = connect_timeout
-        self._client: AsyncAnthropic | None = None
-        self._connecting = asyncio.Lock()
-
-    @property
-    def info(self) -> ProviderInfo:
-        return ProviderInfo(
+        super().__init__(
             id="anthropic",
             name=NAME,
-            ready=bool(self._api_key),
-            reason=None if self._api_key else f"{KEY_NAME} is not set",
-            default_model=ANTHROPIC_DEFAULT,
+            api_key=api_key,
+            key_name="ANTHROPIC_API_KEY",
+            base_url=base_url or BASE_URL,
+            connect_timeout=connect_timeout,
             models=ANTHROPIC,
-            accepts_any_model=True,
+            default_model=ANTHROPIC_DEFAULT,
         )
 
-    async def stream(self, prompt: Prompt) -> AsyncIterator[Delta]:
-        answer = AnswerReader()
-        answering = False
-        try:
-            client = await self._connected()
-            headers = request_headers(prompt.api_key or self._api_key)
-            create = client.messages.with_streaming_response.create
-            async with create(**request_body(prompt), extra_headers=headers) as response:
-                answering = True
-                async with aclosing(response.http_response.aiter_raw()) as pieces:
-                    async for piece in pieces:
-                        for delta in answer.feed(piece):
-                            yield delta
-                        if answer.done:
-                            await drain(pieces)
-                            return
-            raise error(TRUNCATED, NAME)
-        except Exception as problem:
-            # The SDK puts what our HTTP client says about a response inside an error of its own.
-            cause = problem.__cause__ if isinstance(problem.__cause__, ProviderError) else problem
-            # Not "from problem": that one's text may hold a key.
-            raise provider_error(NAME, cause, answering) from None
-
-    async def aclose(self) -> None:
-        if self._client is not None:
-            await self._client.close()
-
-    async def _connected(self) -> AsyncAnthropic:
-        async with self._connecting:
-            if self._client is None:
-                self._client = await asyncio.to_thread(self._connect)
-        return self._client
-
-    def _connect(self) -> AsyncAnthropic:
-        """Import the SDK and make the client: seconds of work the first time, hence in a thread."""
+    def connect(self) -> AsyncAnthropic:
         from anthropic import AsyncAnthropic
 
         from server.providers.http_client import http_client
@@ -116,20 +71,30 @@ class AnthropicProvider:
             # Each request states its own key. With None, the SDK would look for one in the environment and
             # in the home directory.
             api_key="unused",
-            base_url=self._base_url,
+            base_url=self.base_url,
             max_retries=0,
-            http_client=http_client(NAME, self._connect_timeout),
+            http_client=http_client(self.name, self.connect_timeout),
         )
         client._custom_headers = {}  # ANTHROPIC_CUSTOM_HEADERS, which may hold another key
         _ = client.messages.with_streaming_response  # imports more
         return client
 
+    def ask(self, client: AsyncAnthropic, prompt: Prompt, key: str | None) -> AbstractAsyncContextManager[Any]:
+        from anthropic import omit
+
+        from server.providers.http_client import ASK_FOR_EVENTS
+
+        # The SDK would send a bearer token. Anthropic takes both; many others know the older header alone.
+        headers = {**ASK_FOR_EVENTS, "Authorization": omit, "X-Api-Key": key or omit}
+        create = client.messages.with_streaming_response.create
+        return create(**request_body(prompt), extra_headers=headers)
+
+    def reader(self) -> AnswerReader:
+        return AnswerReader()
+
 
 class AnswerReader:
-    """The bytes of one answer in, its deltas out. No network.
-
-    `done` once the answer is whole.
-    """
+    """See sdk.Reader."""
 
     def __init__(self) -> None:
         self.done = False
@@ -138,7 +103,6 @@ class AnswerReader:
         self._finish = Finish("stop")
 
     def feed(self, piece: bytes) -> Iterator[Delta]:
-        """The deltas that `piece` completes. Raises ProviderError and SSEDecodeError."""
         for event in self._decoder.feed(piece):
             if self.done:
                 return
@@ -146,6 +110,15 @@ class AnswerReader:
                 yield from self._event(json.loads(event.data))
             except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
                 raise error(MALFORMED, NAME) from None
+
+    @property
+    def finished(self) -> bool:
+        return self.done
+
+    def end(self) -> Iterator[Delta]:
+        if not self.done:
+            raise error(TRUNCATED, NAME)
+        yield from (*self._told_usage(), self._finish)
 
     def _event(self, event: Mapping[str, Any]) -> Sequence[Delta]:
         """Types that are not known are skipped, as the API's description asks of clients."""
@@ -161,7 +134,6 @@ class AnswerReader:
                 self._note_reason(event["delta"].get("stop_reason"))
             case "message_stop":
                 self.done = True
-                return [*self._told_usage(), self._finish]
             case "error":
                 raise event_error(NAME, event)
         return []
@@ -199,20 +171,6 @@ def content(block: Mapping[str, Any]) -> Sequence[Delta]:
     if not isinstance(said, str):
         raise TypeError("content is not text")
     return [kind(said)] if said else []
-
-
-def request_headers(key: str | None) -> dict[str, Any]:
-    """Raises ProviderError for a key that cannot be one."""
-    from anthropic import omit
-
-    from server.providers.http_client import ASK_FOR_EVENTS
-
-    if not key:
-        raise ProviderError("provider_auth", f"{NAME} needs an API key. Set {KEY_NAME}.")
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        raise error(AUTH, NAME)  # before the HTTP library refuses it, with the key in its message
-    # The SDK would send a bearer token. Anthropic takes both; many others know the older header alone.
-    return {**ASK_FOR_EVENTS, "Authorization": omit, "X-Api-Key": key}
 
 
 def request_body(prompt: Prompt) -> dict[str, Any]:

@@ -6,26 +6,24 @@ OpenRouter, Groq and others differ from it in what is noted where it is handled.
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from server.chat.errors import ProviderError
 from server.chat.provider import (
     Delta,
     Finish,
     FinishReason,
     ModelInfo,
     Prompt,
-    ProviderInfo,
     Text,
     Thinking,
     Usage,
 )
-from server.providers.errors import AUTH, MALFORMED, TRUNCATED, error, event_error, provider_error
+from server.providers.errors import MALFORMED, TRUNCATED, error, event_error
+from server.providers.sdk import SDKProvider, well_formed
 from server.providers.sse_decoder import SSEDecoder
 
 if TYPE_CHECKING:
@@ -33,17 +31,12 @@ if TYPE_CHECKING:
 
 BASE_URL = "https://api.openai.com/v1"
 OWN_HOSTS = (".openai.com", ".openai.azure.com")
-DRAIN_TIMEOUT = 0.1  # seconds
 
 FINISH_REASONS: Mapping[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
 
 
-class OpenAIProvider:
-    """A server that speaks the OpenAI format, under one base URL.
-
-    `key_name` is the environment variable that holds the operator's key, or None for a server that
-    needs no key. `connect_timeout` is in seconds.
-    """
+class OpenAIProvider(SDKProvider["AsyncOpenAI"]):
+    """A server that speaks the OpenAI format, under one base URL. The arguments are SDKProvider's."""
 
     def __init__(
         self,
@@ -57,56 +50,44 @@ class OpenAIProvider:
         models: Sequence[ModelInfo] = (),
         default_model: str | None = None,
     ) -> None:
-        self.id = id
-        self.name = name
-        self._api_key = api_key
-        self._key_name = key_name
-        self._base_url = base_url or BASE_URL
-        self._connect_timeout = connect_timeout
-        self._models = {model.id: model for model in models}
-        self._default_model = default_model
-        self._client: AsyncOpenAI | None = None
-        self._connecting = asyncio.Lock()
-
-    @property
-    def info(self) -> ProviderInfo:
-        ready = bool(self._api_key) or self._key_name is None
-        return ProviderInfo(
-            id=self.id,
-            name=self.name,
-            ready=ready,
-            reason=None if ready else f"{self._key_name} is not set",
-            default_model=self._default_model,
-            models=tuple(self._models.values()),
-            accepts_any_model=True,
+        super().__init__(
+            id=id,
+            name=name,
+            api_key=api_key,
+            key_name=key_name,
+            base_url=base_url or BASE_URL,
+            connect_timeout=connect_timeout,
+            models=models,
+            default_model=default_model,
         )
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
-        answer = self.reader()
-        answering = False
-        try:
-            client = await self._connected()
-            headers = self._headers(prompt.api_key or self._api_key)
-            create = client.chat.completions.with_streaming_response.create
-            async with create(**self.request(prompt), extra_headers=headers) as response:
-                answering = True
-                async with aclosing(response.http_response.aiter_raw()) as pieces:
-                    async for piece in pieces:
-                        for delta in answer.feed(piece):
-                            yield delta
-                        if answer.done:
-                            await drain(pieces)
-                            break
-        except Exception as problem:
-            failure = provider_error(self.name, problem, answering)
-            if not (answer.finished and failure.code == "provider_truncated"):
-                raise failure from None  # not "from problem": that one's text may hold a key
-        for delta in answer.end():
-            yield delta
+    def connect(self) -> AsyncOpenAI:
+        from openai import AsyncOpenAI
 
-    async def aclose(self) -> None:
-        if self._client is not None:
-            await self._client.close()
+        from server.providers.http_client import http_client
+
+        client = AsyncOpenAI(
+            # Each request states its own key. With None, the SDK would take OpenAI's from the environment.
+            api_key="unused",
+            base_url=self.base_url,
+            max_retries=0,
+            http_client=http_client(self.name, self.connect_timeout),
+        )
+        client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS, which would go to every server too
+        _ = client.chat.completions.with_streaming_response  # imports more
+        return client
+
+    def ask(self, client: AsyncOpenAI, prompt: Prompt, key: str | None) -> AbstractAsyncContextManager[Any]:
+        from openai import omit
+
+        from server.providers.http_client import ASK_FOR_EVENTS
+
+        # The SDK takes organization and project from the environment, for every server alike; they belong
+        # to one account at OpenAI, while a key may come from anybody and go anywhere.
+        account = {"OpenAI-Organization": omit, "OpenAI-Project": omit}
+        headers = {**ASK_FOR_EVENTS, **account, "Authorization": f"Bearer {key}" if key else omit}
+        create = client.chat.completions.with_streaming_response.create
+        return create(**self.request(prompt), extra_headers=headers)
 
     def reader(self) -> AnswerReader:
         return AnswerReader(self.name)
@@ -123,63 +104,19 @@ class OpenAIProvider:
             body[self._limit_name()] = prompt.max_tokens
         if prompt.temperature is not None:
             body["temperature"] = prompt.temperature
-        model = self._models.get(prompt.model)
+        model = self.models.get(prompt.model)
         if prompt.ultra_thinking and model is not None and model.thinking:
             body["reasoning_effort"] = "high"
         return body
 
     def _limit_name(self) -> str:
         # OpenAI's reasoning models refuse the old name, and many of the others know only that one.
-        host = "." + (urlsplit(self._base_url).hostname or "")
+        host = "." + (urlsplit(self.base_url).hostname or "")
         return "max_completion_tokens" if host.endswith(OWN_HOSTS) else "max_tokens"
-
-    def _headers(self, key: str | None) -> dict[str, Any]:
-        from openai import omit
-
-        from server.providers.http_client import ASK_FOR_EVENTS
-
-        # The SDK takes organization and project from the environment, for every server alike; they belong
-        # to one account at OpenAI, while a key may come from anybody and go anywhere.
-        account = {"OpenAI-Organization": omit, "OpenAI-Project": omit}
-        authorization = omit if not key and self._key_name is None else f"Bearer {self._checked(key)}"
-        return {**ASK_FOR_EVENTS, **account, "Authorization": authorization}
-
-    def _checked(self, key: str | None) -> str:
-        if not key:
-            raise ProviderError("provider_auth", f"{self.name} needs an API key. Set {self._key_name}.")
-        if not (key.isascii() and key.isprintable() and " " not in key):
-            raise error(AUTH, self.name)  # before the HTTP library refuses it, with the key in its message
-        return key
-
-    async def _connected(self) -> AsyncOpenAI:
-        async with self._connecting:
-            if self._client is None:
-                self._client = await asyncio.to_thread(self._connect)
-        return self._client
-
-    def _connect(self) -> AsyncOpenAI:
-        """Import the SDK and make the client: up to seconds of work the first time, hence in a thread."""
-        from openai import AsyncOpenAI
-
-        from server.providers.http_client import http_client
-
-        client = AsyncOpenAI(
-            # Each request states its own key. With None, the SDK would take OpenAI's from the environment.
-            api_key="unused",
-            base_url=self._base_url,
-            max_retries=0,
-            http_client=http_client(self.name, self._connect_timeout),
-        )
-        client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS, which would go to every server too
-        _ = client.chat.completions.with_streaming_response  # imports more
-        return client
 
 
 class AnswerReader:
-    """The bytes of one answer in, its deltas out. No network.
-
-    `done` once the server said that nothing more will come.
-    """
+    """See sdk.Reader."""
 
     def __init__(self, name: str) -> None:
         self.done = False
@@ -190,7 +127,6 @@ class AnswerReader:
         self._has_text = False
 
     def feed(self, piece: bytes) -> Iterator[Delta]:
-        """The deltas that `piece` completes. Raises ProviderError and SSEDecodeError."""
         for event in self._decoder.feed(piece):
             if self.done:
                 return
@@ -200,10 +136,7 @@ class AnswerReader:
                 yield from self._chunk(event.data)
 
     def end(self) -> Iterator[Delta]:
-        """What remains to be said after a clean end. Raises ProviderError if the answer is not whole.
-
-        Some servers send no [DONE], some no finish reason; one of the two must have come.
-        """
+        # Some servers send no [DONE], some no finish reason; one of the two must have come.
         if self._finish is None and not (self.done and self._has_text):
             raise error(TRUNCATED, self._name)
         yield from self.rest()
@@ -213,7 +146,6 @@ class AnswerReader:
 
     @property
     def finished(self) -> bool:
-        """Whether the server said that the text is whole; the usage may still follow."""
         return self._finish is not None
 
     def text(self, content: str) -> list[Delta]:
@@ -277,16 +209,3 @@ def messages(prompt: Prompt) -> list[dict[str, str]]:
     if prompt.system:
         turns.insert(0, {"role": "system", "content": well_formed(prompt.system)})
     return turns
-
-
-def well_formed(text: str) -> str:
-    """`text` as it can be encoded: pairs of surrogates joined, lone ones replaced."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-async def drain(pieces: AsyncIterator[bytes]) -> None:
-    """Read what may follow the last event, so that the connection can be used again."""
-    with suppress(Exception):  # the answer is whole, whatever happens now
-        async with asyncio.timeout(DRAIN_TIMEOUT):
-            async for _ in pieces:
-                pass

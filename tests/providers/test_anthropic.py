@@ -197,7 +197,8 @@ async def request(prompt: Prompt) -> dict[str, Any]:
 
 def read(*pieces: bytes) -> list[Delta]:
     reader = AnswerReader()
-    return [delta for piece in pieces for delta in reader.feed(piece)]
+    fed = [delta for piece in pieces for delta in reader.feed(piece)]
+    return [*fed, *reader.end()]
 
 
 # The answer.

@@ -54,7 +54,7 @@ def test_every_code_has_a_meaning_and_every_meaning_names_the_provider() -> None
         (500, "provider_overloaded", True),
         (502, "provider_overloaded", True),
         (503, "provider_overloaded", True),
-        (504, "provider_overloaded", True),
+        (504, "provider_timeout", True),
         (529, "provider_overloaded", True),
     ],
 )
