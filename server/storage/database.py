@@ -32,6 +32,8 @@ class _Tuned(sqlite3.Connection):
         # FULL: a commit is on the disk when it is acknowledged; only then does a reader see it.
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -16000"):
             self.execute(f"PRAGMA {pragma}")
+        # SQLite's own LOWER and LIKE know no case but that of ASCII.
+        self.create_function("lowered", 1, str.lower, deterministic=True)
 
 
 @contextmanager
@@ -79,8 +81,9 @@ class Connection:
     async def transaction(self, mode: str = "IMMEDIATE") -> AsyncIterator[None]:
         # IMMEDIATE by default: a deferred one that reads first fails at its first write when another
         # process writes, whatever the busy timeout.
-        await self.fetch_all(f"BEGIN {mode}")
         try:
+            # Inside: who is cancelled while it begins leaves it to the thread to begin it all the same.
+            await self.fetch_all(f"BEGIN {mode}")
             yield
             await self.fetch_all("COMMIT")
         except BaseException:

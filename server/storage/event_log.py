@@ -155,7 +155,8 @@ class SqliteEventLog:
 
     async def read(self, stream: Stream, after: Cursor, limit: int = PAGE) -> Sequence[Event]:
         tail = self._tails.get(stream) or await self._tail(stream)
-        events = tail.since(after, limit)
+        # Ahead of the tail may lie what is committed and not published yet: the table decides.
+        events = None if after.seq > tail.end.seq else tail.since(after, limit)
         return events if events is not None else await self._page(tail, stream, after, limit)
 
     async def wait(self, stream: Stream, after: Cursor, timeout: float) -> None:
@@ -196,6 +197,7 @@ class SqliteEventLog:
 
     def trimmed(self, stream: Stream, oldest: Cursor) -> None:
         """Everything up to `oldest` was deleted from the table."""
+        self._dropped += 1  # what is being loaded may be older than that
         tail = self._tails.get(stream)
         if tail is not None:
             tail.oldest = oldest
@@ -317,13 +319,17 @@ class SqliteEventLog:
         values = {"stream": stream, "seq": after.seq, "limit": limit + 1, "bytes": PAGE_BYTES}
         async with self._database.reader() as connection:
             rows = await connection.fetch_all(SELECT_PAGE, values)
+            # Read last, and not taken from the tail: the log may have been trimmed this very moment.
+            span = await load_span(connection, stream)
         events = [event_of(stream, row) for row in rows]
-        if after == tail.oldest:
+        if after == span.oldest:
             return [event for event in events if event.cursor.seq > after.seq][:limit]
-        if not events or events[0].cursor.seq != after.seq:
-            raise CursorReset("expired", tail.oldest)
-        if events[0].cursor != after:
-            raise CursorReset("epoch", tail.oldest)
+        if after.seq > span.tail.seq:
+            raise CursorReset("ahead" if after.epoch in (span.tail.epoch, tail.base.epoch) else "epoch", span.oldest)
+        if after.seq < span.oldest.seq:
+            raise CursorReset("expired", span.oldest)
+        if not events or events[0].cursor != after:
+            raise CursorReset("epoch", span.oldest)
         return events[1:]
 
     def _keep(self, stream: Stream, tail: Tail) -> Tail:

@@ -18,7 +18,7 @@ from server.storage import accepting
 from server.storage.database import Connection, Database, Row
 from server.storage.event_log import SqliteEventLog, Transaction, cursor_of, event_of, load_span
 from server.storage.rows import SELECT_MESSAGE, message_of, outcome_of, session_of
-from server.streaming.events import Entry
+from server.streaming.events import Cursor, Entry
 from server.streaming.log import Claim, Stream
 
 Result = TypeVar("Result")
@@ -41,13 +41,13 @@ SELECT_PATH = """
     ) SELECT role, content FROM path ORDER BY depth DESC
 """
 
-# Everything before the first event of an answer that is still wanted can go.
+# Everything before the first event of a question or an answer that is still wanted can go.
 SELECT_EXPIRED = """
     SELECT session, oldest_seq, COALESCE(
         MIN(CASE WHEN finished_at IS NULL OR finished_at >= :cutoff THEN after_seq END), MAX(last_seq)
     ) AS upto
     FROM messages JOIN sessions ON sessions.key = messages.session
-    WHERE role = 'assistant' GROUP BY session HAVING upto > oldest_seq
+    GROUP BY session HAVING upto > oldest_seq
 """
 
 
@@ -256,17 +256,20 @@ class SqliteStore:
     async def _trim(self, stream: Stream, oldest: int, upto: int) -> None:
         # In steps, so that answers being written never wait long for the writer.
         for last in (*range(oldest + PURGE_BATCH, upto, PURGE_BATCH), upto):
-            await self._transact(partial(self._delete_events, stream, last))
+            place = await self._transact(partial(self._delete_events, stream, last))
+            if place is None:
+                return  # the session is gone
+            self._log.trimmed(stream, place)
 
-    async def _delete_events(self, stream: Stream, last: int, transaction: Transaction) -> None:
+    async def _delete_events(self, stream: Stream, last: int, transaction: Transaction) -> Cursor | None:
         event = await transaction.fetch_one("SELECT run FROM events WHERE session = ? AND seq = ?", (stream, last))
         if event is None:
-            return  # the session is gone
+            return None
         await transaction.fetch_all("DELETE FROM events WHERE session = ? AND seq <= ?", (stream, last))
         await transaction.fetch_all(
             "UPDATE sessions SET oldest_run = ?, oldest_seq = ? WHERE key = ?", (event["run"], last, stream)
         )
-        self._log.trimmed(stream, cursor_of(stream, event["run"], last))
+        return cursor_of(stream, event["run"], last)
 
     async def _transact(self, body: Callable[[Transaction], Awaitable[Result]]) -> Result:
         return await self._log.transact(body)
@@ -315,13 +318,12 @@ def _matching(query: str) -> tuple[str, dict[str, Any]]:
     """A condition on sessions. The index knows runs of three characters; shorter ones are looked for."""
     if not query:
         return "", {}
-    like = "%" + query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    if len(query) < 3:
-        inside = "SELECT session FROM messages WHERE content LIKE :like ESCAPE '\\'"
+    if len(query) < 3 or "\0" in query:
+        inside = "SELECT session FROM messages WHERE INSTR(lowered(content), :text)"
     else:
         inside = """SELECT session FROM messages WHERE key IN (
             SELECT rowid FROM message_search WHERE message_search MATCH :match)"""
     return (
-        f" AND (title LIKE :like ESCAPE '\\' OR key IN ({inside}))",
-        {"like": like, "match": '"' + query.replace('"', '""') + '"'},
+        f" AND (INSTR(lowered(title), :text) OR key IN ({inside}))",
+        {"text": query.lower(), "match": '"' + query.replace('"', '""') + '"'},
     )
