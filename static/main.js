@@ -4,10 +4,16 @@ import { ChatPage } from "./pages/chat-page.js";
 
 render(html`<${ChatPage} />`, /** @type {HTMLElement} */ (document.getElementById("page")));
 
-// Keeps the page itself, so that it opens without a network too. Trusted Types want the address vouched for.
-if ("serviceWorker" in navigator) {
+if ("serviceWorker" in navigator) keepPage().catch(() => {});
+
+/** Has the service worker keep the page itself, so that it opens without a network too. */
+async function keepPage() {
   const { trustedTypes } = /** @type {any} */ (window);
   const policy = trustedTypes?.createPolicy("xionimus", { createScriptURL: (/** @type {string} */ url) => url });
   const address = "/service-worker.js";
-  navigator.serviceWorker.register(policy?.createScriptURL(address) ?? address).catch(() => {});
+  await navigator.serviceWorker.register(policy?.createScriptURL(address) ?? address);
+  const { active } = await navigator.serviceWorker.ready;
+  // What was loaded before it was there has passed it by.
+  const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+  active?.postMessage(["/", ...loaded.filter((url) => new URL(url).pathname.startsWith("/static/"))]);
 }

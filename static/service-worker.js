@@ -7,6 +7,7 @@ const NAME = "xionimus-page";
 
 worker.addEventListener("install", () => worker.skipWaiting());
 worker.addEventListener("activate", (/** @type {any} */ event) => event.waitUntil(worker.clients.claim()));
+worker.addEventListener("message", (/** @type {any} */ event) => event.waitUntil(keep(event.data)));
 worker.addEventListener("fetch", (/** @type {any} */ event) => {
   const { method, url } = event.request;
   const { origin, pathname } = new URL(url);
@@ -26,4 +27,11 @@ async function fromNetworkOrCache(request) {
     if (kept) return kept;
     throw error;
   }
+}
+
+/** @param {string[]} urls */
+async function keep(urls) {
+  const cache = await caches.open(NAME);
+  const known = new Set((await cache.keys()).map((request) => request.url));
+  await cache.addAll(urls.filter((url) => !known.has(new URL(url, location.href).href)));
 }

@@ -12,6 +12,7 @@ import { readWebSocket } from "./transports/websocket.js";
 
 /** @typedef {import("./ladder.js").Rung | "websocket" | "sparing"} Way */
 
+const ANSWERS_WITHIN = 5_000; // milliseconds
 const LASTING = 2_000; // milliseconds after which a connection counts as one that worked
 
 /**
@@ -132,6 +133,7 @@ class Reading {
   async recover(error) {
     if (error instanceof Cut && error.reason === "refused") return;
     if (error instanceof ProblemError && !isPassing(error)) return this.end();
+    this.tell("connecting");
     const reachable = await this.serverAnswers();
     if (this.gone) return;
     if (reachable && error instanceof Cut && error.reason === "held back") return this.ladder.down();
@@ -146,7 +148,8 @@ class Reading {
    */
   async serverAnswers() {
     try {
-      const page = await eventPage(this.options.session, this.cursor, 0, this.options.signal);
+      const patience = AbortSignal.any([this.options.signal, AbortSignal.timeout(ANSWERS_WITHIN)]);
+      const page = await eventPage(this.options.session, this.cursor, 0, patience);
       if (this.cursor !== null) this.deliver(page.events);
       this.cursor = page.cursor;
       return true;

@@ -1,3 +1,4 @@
+import { online } from "../hooks/reading.js";
 import { html } from "./html.js";
 
 /** @import { ReadingState } from "../client/follow.js" */
@@ -8,14 +9,15 @@ import { html } from "./html.js";
  */
 export function ConnectionBadge({ state, onOpen }) {
   const word = wordFor(state);
-  return html`<button type="button" class="quiet badge ${state?.phase ?? "idle"}" onClick=${onOpen}
+  return html`<button type="button" class="quiet badge ${online.value ? (state?.phase ?? "idle") : "waiting"}" onClick=${onOpen}
     title="Connection"><span class="dot" aria-hidden="true" /> <span role="status">${word}</span></button>`;
 }
 
 /** @param {ReadingState | null} state */
 function wordFor(state) {
+  if (!online.value) return "Offline";
   if (!state) return "Ready";
-  if (state.phase === "waiting") return navigator.onLine ? "Reconnecting" : "Offline";
+  if (state.phase === "waiting") return "Reconnecting";
   if (state.phase === "connecting") return "Connecting";
   if (state.phase === "gone") return "Deleted";
   return state.heldBack ? "Reading in steps" : "Live";

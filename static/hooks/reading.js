@@ -2,10 +2,8 @@ import { signal } from "@preact/signals";
 import { Ladder, SharedReading } from "../client/index.js";
 import { preferWebSocket } from "./preferences.js";
 
-/** @import { ReadingState } from "../client/follow.js" */
-
-/** How the log of the session in view is being read; null before anything is. */
-export const readingState = signal(/** @type {ReadingState | null} */ (null));
+/** Whether the browser believes to have a network. */
+export const online = signal(navigator.onLine);
 
 export const ladder = new Ladder({ storage: localStorage });
 
@@ -18,7 +16,11 @@ preferWebSocket.subscribe((preferred) => {
   wasPreferred = preferred;
 });
 
-addEventListener("online", () => reading.wake());
+addEventListener("offline", () => (online.value = false));
+addEventListener("online", () => {
+  online.value = true;
+  reading.wake();
+});
 addEventListener("pageshow", (event) => event.persisted && reading.wake());
 document.addEventListener("visibilitychange", () => document.hidden || reading.wake());
 
