@@ -8,27 +8,38 @@ import { UnsentQuestion } from "./unsent-question.js";
 import { Welcome } from "./welcome.js";
 
 /** @import { SessionStore } from "../hooks/session-store.js" */
+/** @import { Signal } from "@preact/signals" */
 /** @import { Spoken } from "../client/conversation.js" */
 
 /** @param {{session: SessionStore}} props */
 export function Transcript({ session }) {
   const { scroller, content, isAway, hasNews, toEnd } = useStickToEnd(session.id);
   const unsent = session.unsent.value;
-  const path = session.path.value;
-  const isEmpty = !path.length && !unsent.length;
   useEffect(toEnd, [unsent.length]); // whoever asks wants to see the answer
   return html`<div class="transcript" ref=${scroller} tabindex="0" role="region" aria-label="Conversation">
     <div class="messages" ref=${content}>
       <${Older} session=${session} scroller=${scroller} />
-      ${isEmpty && session.loaded.value !== "no" && html`<${Welcome} session=${session} />`}
-      ${path.map((message) => html`<${Said} key=${message.id} session=${session} message=${message} />`)}
+      <${Messages} session=${session} />
       ${unsent.map((each) => html`<${UnsentQuestion} key=${each.key} session=${session} unsent=${each} />`)}
     </div>
-    ${isAway &&
-    html`<button type="button" class="to-end" onClick=${toEnd}>
-      <${Icon} name="down" /> ${hasNews ? "New text" : "To the end"}
-    </button>`}
+    <${ToEnd} isAway=${isAway} hasNews=${hasNews} onClick=${toEnd} />
   </div>`;
+}
+
+/** @param {{session: SessionStore}} props */
+function Messages({ session }) {
+  const path = session.path.value;
+  const isEmpty = !path.length && !session.unsent.value.length && session.loaded.value !== "no";
+  if (isEmpty) return html`<${Welcome} session=${session} />`;
+  return path.map((message) => html`<${Said} key=${message.id} session=${session} message=${message} />`);
+}
+
+/** @param {{isAway: Signal<boolean>, hasNews: Signal<boolean>, onClick: () => void}} props */
+function ToEnd({ isAway, hasNews, onClick }) {
+  if (!isAway.value) return null;
+  return html`<button type="button" class="to-end" onClick=${onClick}>
+    <${Icon} name="down" /> ${hasNews.value ? "New text" : "To the end"}
+  </button>`;
 }
 
 /** @param {{session: SessionStore, message: Spoken}} props */

@@ -1,4 +1,5 @@
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { useCallback, useEffect, useRef } from "preact/hooks";
 
 const NEAR = 40; // pixels from the end that still count as being there
 
@@ -10,13 +11,14 @@ export function useStickToEnd(subject) {
   const scroller = useRef(/** @type {HTMLElement | null} */ (null));
   const content = useRef(/** @type {HTMLElement | null} */ (null));
   const sticks = useRef(true);
-  const [isAway, setAway] = useState(false);
-  const [hasNews, setNews] = useState(false);
+  // Signals: a conversation of a thousand messages is not to be gone through for a button.
+  const isAway = useSignal(false);
+  const hasNews = useSignal(false);
 
   const toEnd = useCallback(() => {
     sticks.current = true;
-    setAway(false);
-    setNews(false);
+    isAway.value = false;
+    hasNews.value = false;
     scroller.current?.scrollTo(0, scroller.current.scrollHeight);
   }, []);
 
@@ -29,12 +31,12 @@ export function useStickToEnd(subject) {
       // Growth alone also leaves the end; only somebody scrolling moves up.
       if (atEnd || scrollTop < last) sticks.current = atEnd;
       last = scrollTop;
-      setAway(!sticks.current);
-      if (atEnd) setNews(false);
+      isAway.value = !sticks.current;
+      if (atEnd) hasNews.value = false;
     };
     const grown = new ResizeObserver(() => {
       if (sticks.current) element.scrollTop = element.scrollHeight;
-      else setNews(true);
+      else hasNews.value = true;
     });
     grown.observe(/** @type {HTMLElement} */ (content.current));
     element.addEventListener("scroll", onScroll, { passive: true });

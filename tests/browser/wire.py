@@ -59,14 +59,23 @@ class Wire:
                 client, _ = self._listener.accept()
                 if self._refusing:
                     client.close()
-                    continue
-                server = socket.create_connection(("127.0.0.1", self._target))
-                self._open += [client, server]
-                for source, sink in ((client, server), (server, client)):
-                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+                else:
+                    self._connect(client)
+
+    def _connect(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection(("127.0.0.1", self._target))
+        except OSError:
+            client.close()
+            return
+        self._open += [client, server]
+        for source, sink in ((client, server), (server, client)):
+            threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError), source, sink:
+        with source, suppress(OSError):
             while data := source.recv(65_536):
                 self._passing.wait()
                 sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)

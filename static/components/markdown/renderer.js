@@ -1,4 +1,4 @@
-import { Attr, Token } from "streaming-markdown";
+import { Attr, Token, heading_to_level } from "streaming-markdown";
 import { CodeBlock } from "./code-block.js";
 import { safeLink } from "./links.js";
 
@@ -15,12 +15,6 @@ import { safeLink } from "./links.js";
 const TAGS = {
   [Token.Blockquote]: "blockquote",
   [Token.Paragraph]: "p",
-  [Token.Heading_1]: "h2", // the page has an h1 already
-  [Token.Heading_2]: "h3",
-  [Token.Heading_3]: "h4",
-  [Token.Heading_4]: "h5",
-  [Token.Heading_5]: "h6",
-  [Token.Heading_6]: "h6",
   [Token.Line_Break]: "br",
   [Token.Rule]: "hr",
   [Token.Italic_Ast]: "em",
@@ -41,6 +35,11 @@ const TAGS = {
   [Token.Equation_Inline]: "span",
 };
 
+/** The page has an h1 already. */
+const HEADINGS = /** @type {const} */ (["h2", "h3", "h4", "h5", "h6"]);
+
+/** @type {Set<number>} */
+const LISTS = new Set([Token.List_Unordered, Token.List_Ordered]);
 const BLOCKS = new Set(["P", "LI", "H2", "H3", "H4", "H5", "H6", "TD", "TH", "BLOCKQUOTE"]);
 
 /** The renderer for one answer. */
@@ -53,6 +52,7 @@ export class DomRenderer {
     /** @type {Open[]} */
     this.open = [{ node: root }];
     this.onProse = onProse;
+    this.headingDepth = -1;
   }
 
   /** As the parser wants it: functions that get this object first. */
@@ -77,7 +77,20 @@ export class DomRenderer {
     const parent = this.current.node;
     if (token === Token.Code_Fence || token === Token.Code_Block) this.beginCode(parent);
     else if (token === Token.Table) this.beginTable(parent);
+    else if (heading_to_level(/** @type {any} */ (token))) this.open.push({ node: parent.appendChild(this.heading(token)) });
     else this.open.push({ node: place(parent, elementFor(token, parent)) });
+  }
+
+  /**
+   * Whoever finds their way by headings must meet no gap between their levels; a model does not care.
+   * @param {number} token
+   */
+  heading(token) {
+    const wanted = Math.min(heading_to_level(/** @type {any} */ (token)) - 1, HEADINGS.length - 1);
+    this.headingDepth = Math.min(wanted, this.headingDepth + 1);
+    const made = document.createElement(HEADINGS[this.headingDepth]);
+    made.dir = "auto";
+    return made;
   }
 
   /** @param {HTMLElement} parent */
@@ -131,6 +144,7 @@ export class DomRenderer {
  * @param {HTMLElement} parent
  */
 function elementFor(token, parent) {
+  if (parent.tagName === "LI" && LISTS.has(token)) parent.classList.add("outer");
   if (token === Token.Table_Cell) return document.createElement(parent.closest("thead") ? "th" : "td");
   const made = document.createElement(TAGS[token] ?? "span");
   if (token === Token.Checkbox) uncheck(made);
