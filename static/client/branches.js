@@ -24,7 +24,14 @@ export function pathTo(messages, leaf) {
  * @param {Messages} messages
  */
 export function groupSiblings(messages) {
-  return Map.groupBy(messages.values(), (message) => message.parent_id);
+  /** @type {Map<string | null, Spoken[]>} */
+  const groups = new Map();
+  for (const message of messages.values()) {
+    const group = groups.get(message.parent_id);
+    if (group) group.push(message);
+    else groups.set(message.parent_id, [message]);
+  }
+  return groups;
 }
 
 /**

@@ -18,14 +18,18 @@ export class SentenceReader {
   constructor(say = announce) {
     this.say = say;
     this.text = "";
-    /** @param {string} text @param {boolean} endsBlock */
-    this.take = (text, endsBlock) => {
-      this.text += text;
-      const end = endsBlock ? this.text.length : endOfSentence(this.text);
-      if (!end) return;
-      this.say(this.text.slice(0, end));
-      this.text = this.text.slice(end);
-    };
+  }
+
+  /**
+   * @param {string} text
+   * @param {boolean} endsBlock a paragraph or a heading ends without a full stop
+   */
+  take(text, endsBlock) {
+    this.text += text;
+    const end = endsBlock ? this.text.length : endOfSentence(this.text);
+    if (!end) return;
+    this.say(this.text.slice(0, end));
+    this.text = this.text.slice(end);
   }
 }
 

@@ -48,10 +48,10 @@ class Writing {
    */
   constructor(element, message) {
     const isLive = message.status === "streaming";
-    const sentences = new SentenceReader();
+    this.sentences = new SentenceReader();
     this.element = element;
     this.received = message.content;
-    this.view = new MarkdownView(element, (text, endsBlock) => this.speaks && sentences.take(text, endsBlock));
+    this.view = new MarkdownView(element, (text, endsBlock) => this.speaks && this.sentences.take(text, endsBlock));
     this.pacer = new Pacer((text) => this.show(text), () => this.finish());
     this.speaks = isLive && Boolean(message.begun); // what was there before its reader came is not news
     this.view.write(message.content);
@@ -101,7 +101,9 @@ class Writing {
     if (this.view.ended) return;
     this.view.end();
     this.element.removeAttribute("data-writing");
-    if (this.speaks) announce("The answer has ended.");
+    if (!this.speaks) return;
+    this.sentences.take("", true);
+    announce("The answer has ended.");
     this.speaks = false;
   }
 

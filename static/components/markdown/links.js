@@ -6,8 +6,9 @@ const ALLOWED = new Set(["http:", "https:", "mailto:"]);
  * @returns {{href: string, host: string} | null}
  */
 export function safeLink(url) {
-  const found = URL.parse(url.trim(), location.href);
-  if (!found || !ALLOWED.has(found.protocol)) return null;
+  if (!URL.canParse(url.trim(), location.href)) return null;
+  const found = new URL(url.trim(), location.href);
+  if (!ALLOWED.has(found.protocol)) return null;
   const isOurs = found.origin === location.origin;
   return { href: found.href, host: found.protocol === "mailto:" ? found.pathname : isOurs ? "" : found.host };
 }
