@@ -22,14 +22,15 @@ from server.api.reading import LogResponses
 from server.api.sessions import SessionsAPI
 from server.api.stream import StreamAPI
 from server.api.websocket import WebSocketAPI
+from server.chat.errors import ChatError
 from server.chat.generator import Generator, Limits
 from server.chat.recovery import recover
 from server.chat.service import ChatService
 from server.providers.registry import ProviderRegistry, build_providers
-from server.settings import Settings, load_settings, sqlite_path
-from server.storage.database import Database
+from server.settings import Settings, SettingsError, load_settings, sqlite_path
+from server.storage.database import Database, DatabaseRefused
 from server.storage.event_log import SqliteEventLog
-from server.storage.migrations import migrate
+from server.storage.migrations import SchemaTooNew, migrate
 from server.storage.store import SqliteStore
 from server.transports.connections import Connections
 
@@ -43,6 +44,10 @@ VENDOR = _PACKAGE / "static" / "vendor"
 STATIC = _PACKAGE / "static" if (_PACKAGE / "static" / "index.html").exists() else _PACKAGE.parent / "static"
 
 
+class StartRefused(Exception):
+    """The server cannot start; the message says why, and what to do."""
+
+
 class Application:
     """Everything that lives as long as the server. `asgi` is what uvicorn serves."""
 
@@ -52,7 +57,13 @@ class Application:
         self._database = Database(sqlite_path(settings.database_url))
         self._log = SqliteEventLog(self._database)
         self._store = SqliteStore(self._database, self._log, settings.max_queued)
-        self._generator = Generator(self._log, self._store, self.providers, limits_of(settings))
+        self._generator = Generator(
+            self._log,
+            self._store,
+            self.providers,
+            limits_of(settings),
+            fallback=self._fallback(),
+        )
         self.service = ChatService(
             self._log,
             self._store,
@@ -62,11 +73,21 @@ class Application:
             max_answers=settings.max_answers,
             retention=timedelta(seconds=settings.retention),
         )
-        self.connections = Connections(settings.stream_max_age)
+        self.connections = Connections(settings.heartbeat, settings.stream_max_age)
         self.asgi = self._starlette()
+        self._opened = False
         self._draining: asyncio.Task[None] | None = None
         # Our streams end themselves: sse-starlette would cut them at the first signal.
         AppStatus.enable_automatic_graceful_drain = False
+
+    def _fallback(self) -> tuple[str, str] | None:
+        settings = self.settings
+        if settings.fallback_provider is None:
+            return None
+        try:
+            return self.providers.resolve(settings.fallback_provider, settings.fallback_model, {})
+        except ChatError as error:
+            raise SettingsError(f"XIONIMUS_FALLBACK_PROVIDER: {error.detail}") from None
 
     def drain(self) -> asyncio.Task[None]:
         """Begin to stop. Answers get their grace time, and readers of those may see them end."""
@@ -79,15 +100,25 @@ class Application:
         await self.service.drain(self.settings.shutdown_grace)
         self.connections.drain()
 
+    async def open(self) -> None:
+        """Make the storage ready and finish what the last process left. Raises StartRefused."""
+        try:
+            await self._database.connect()
+            await self._database.write(migrate)
+        except (DatabaseRefused, SchemaTooNew) as refused:
+            await self._database.disconnect()
+            raise StartRefused(str(refused)) from refused
+        self._opened = True
+        self._log.start()
+        interrupted = await recover(self._store)
+        if interrupted:
+            logger.warning("%d answers had been interrupted by the end of the last process", interrupted)
+
     @asynccontextmanager
     async def _lifespan(self, asgi: Starlette) -> AsyncIterator[None]:
-        await self._database.connect()
         try:
-            await migrate(self._database.writer)
-            self._log.start()
-            interrupted = await recover(self._store)
-            if interrupted:
-                logger.warning("%d answers had been interrupted by the end of the last process", interrupted)
+            if not self._opened:
+                await self.open()
             housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
             yield
             await self.drain()

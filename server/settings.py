@@ -17,11 +17,12 @@ import platformdirs
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as SourceError
 
 PREFIX = "XIONIMUS_"
 ENV_FILE = ".env"
 
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 ProviderId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
 
@@ -66,9 +67,11 @@ class Settings(BaseSettings):
     # Who answers.
     default_provider: ProviderId = "demo"
     default_model: str | None = None
+    fallback_provider: ProviderId | None = None
+    fallback_model: str | None = None
     extra_providers: tuple[ExtraProvider, ...] = ()
     allowed_models: dict[str, tuple[str, ...]] = {}
-    demo_delay: float = Field(default=0.02, ge=0, le=10)
+    demo_delay: float = Field(default=0.03, ge=0, le=10)
 
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: HttpUrl | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
@@ -79,18 +82,18 @@ class Settings(BaseSettings):
 
     # How long a provider may take. Seconds.
     connect_timeout: Seconds = 10.0
-    first_text_timeout: Seconds = 120.0
+    first_text_timeout: Seconds = 300.0
     delta_timeout: Seconds = 60.0
     answer_timeout: Seconds = 1_800.0
 
     # What readers get. Seconds.
-    heartbeat: float = Field(default=15.0, ge=0.05, le=300)
+    heartbeat: float = Field(default=15.0, ge=0.05, le=300, allow_inf_nan=False)
     stream_max_age: Seconds = 600.0
     stream_send_timeout: Seconds = 30.0
     shutdown_grace: float = Field(default=10.0, ge=0, le=600)
 
     # What is kept.
-    retention: Seconds | float = Field(default=86_400.0, ge=0)
+    retention: float = Field(default=86_400.0, ge=0, allow_inf_nan=False)
 
     # Limits.
     max_body: int = Field(default=1_048_576, ge=1_024, le=16_777_216)
@@ -110,6 +113,9 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError("\n".join(_sentences(error))) from None
+    except SourceError as error:
+        field = str(error).split('"')[1]
+        raise SettingsError(f"{PREFIX}{field.upper()}: must be JSON, as .env.example shows it") from None
 
 
 def refuse_unknown_names(names: Iterable[str]) -> None:

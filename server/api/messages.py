@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from starlette.requests import Request
@@ -156,7 +155,7 @@ class MessagesAPI:
         form = wanted_format(request, query.format, "json")
         if form != "json":
             return self._logs.stream(form, self._service.read_answer(message), headers)
-        if query.wait and await self._ended(message.id, query.wait):
+        if query.wait and await self._service.ended(message.id, query.wait):
             finished = await self._service.message(OWNER, message.id)
             return JSONResponse(finished.message.public(), headers=headers)
         told: dict[str, Any] = {
@@ -166,17 +165,6 @@ class MessagesAPI:
             "cursor": str(message.after),
         }
         return JSONResponse(told, 202, headers=headers)
-
-    async def _ended(self, message_id: str, wait: float) -> bool:
-        """Whether the answer ends within `wait` seconds."""
-        reader = await self._service.read_message(OWNER, message_id, None)
-        try:
-            async with asyncio.timeout(wait):
-                async for _ in reader.batches():
-                    pass
-        except TimeoutError:
-            return False
-        return True
 
 
 def _at(found: MessageAt) -> dict[str, Any]:

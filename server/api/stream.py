@@ -69,7 +69,9 @@ class StreamAPI:
             lines = (encode(tick) + "\n" async for tick in ticks())
             return StreamingResponse(lines, media_type=ndjson.MEDIA_TYPE, headers=HEADERS)
         events = (ServerSentEvent(encode(tick), event="tick") async for tick in ticks())
-        return EventSourceResponse(events, headers=HEADERS, ping=0, sep="\n")
+        response = EventSourceResponse(events, headers=HEADERS, ping=0, sep="\n")
+        response.headers["Content-Type"] = sse.MEDIA_TYPE  # without a charset, like the streams it stands for
+        return response
 
 
 async def ticks() -> AsyncIterator[dict[str, object]]:

@@ -14,8 +14,8 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 class Limits:
     """Times in seconds, lengths in characters."""
 
-    first_text_timeout: float = 120.0
+    first_text_timeout: float = 300.0
     delta_timeout: float = 60.0
     answer_timeout: float = 1_800.0
     max_characters: int = 1_000_000
@@ -63,7 +63,7 @@ class Answer:
 
     message: Message
     claim: Claim
-    api_key: str | None = field(default=None, repr=False)
+    api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     begun: bool = False
     draft: Draft | None = None
     prompt: Sequence[Turn] = ()
@@ -90,6 +90,7 @@ class Generator:
         store: Store,
         providers: Providers,
         limits: Limits | None = None,
+        fallback: tuple[str, str] | None = None,
         clock: Callable[[], datetime] = now,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -97,6 +98,7 @@ class Generator:
         self._store = store
         self._providers = providers
         self._limits = limits or Limits()
+        self._fallback = fallback
         self._clock = clock
         self._jitter = jitter
         self._lanes: dict[Stream, deque[Answer]] = {}
@@ -125,6 +127,15 @@ class Generator:
         if answer is not None:
             self._stop(answer, Cancelled())
             await answer.ended.wait()
+
+    async def ended(self, message_id: str, timeout: float) -> bool:
+        """Whether an answer ends within `timeout` seconds, or is not being written."""
+        answer = self._answers.get(message_id)
+        if answer is None:
+            return True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(answer.ended.wait(), timeout)
+        return answer.ended.is_set()
 
     async def drain(self, grace: float) -> None:
         """Give the answers `grace` seconds, then interrupt what is left and wait for its end."""
@@ -163,6 +174,8 @@ class Generator:
         try:
             answer.started_at = answer.last_delta_at = self._time()
             answer.draft = Draft(self._log, answer.message, answer.claim, answer.stop)
+            if not answer.begun and answer.stopped is None:
+                await self._begin(answer)
             answer.pump = asyncio.create_task(self._pump(answer, answer.draft))
             if answer.stopped is not None:
                 answer.pump.cancel()
@@ -179,22 +192,43 @@ class Generator:
         finally:
             self._leave(answer)
 
-    async def _pump(self, answer: Answer, draft: Draft) -> None:
-        """From the provider to the draft, until it is done; raises what went wrong."""
-        if not answer.begun:
+    async def _begin(self, answer: Answer) -> None:
+        """Outside the pump: cancelled in between, nobody would know whether the start is in the log."""
+        try:
             await self._store.begin(answer.message, answer.claim, self._start_of(answer))
             answer.begun = True
+        except StorageUnavailable as unavailable:
+            answer.stop(unavailable)
+
+    async def _pump(self, answer: Answer, draft: Draft) -> None:
+        """From the provider to the draft, until it is done; raises what went wrong."""
         answer.prompt = await self._store.turns(answer.message)
+        try:
+            await self._try(answer, draft)
+        except ProviderError as error:
+            if self._fallback is None or draft.has_text:
+                raise
+            provider, model = self._fallback
+            answer.message = replace(answer.message, provider=provider, model=model)
+            self._tell_retrying(answer, draft, self._limits.attempts, 0, error)
+            await self._try(answer, draft)
+
+    async def _try(self, answer: Answer, draft: Draft) -> None:
+        """Ask the provider, again if it fails before its first text and may do better later."""
         for attempt in range(1, self._limits.attempts + 1):
             try:
                 return await self._attempt(answer, draft)
             except ProviderError as error:
                 if attempt == self._limits.attempts or draft.has_text or not error.retryable:
                     raise
-                await self._pause(answer, draft, attempt, error)
+                delay = self._delay(attempt, error)
+                self._tell_retrying(answer, draft, attempt, delay, error)
+                answer.last_delta_at = self._time() + delay  # the wait is ours, not the provider's silence
+                await asyncio.sleep(delay)
 
     async def _attempt(self, answer: Answer, draft: Draft) -> None:
         message = answer.message
+        answer.last_delta_at = self._time()
         assert message.provider is not None
         assert message.model is not None
         prompt = Prompt(
@@ -204,7 +238,7 @@ class Generator:
             ultra_thinking=message.options.ultra_thinking,
             max_tokens=message.options.max_tokens,
             temperature=message.options.temperature,
-            api_key=answer.api_key,
+            api_key=answer.api_keys.get(message.provider),
         )
         stream = self._providers[message.provider].stream(prompt)
         # aclosing: leaving the loop closes the vendor's connection now, not when garbage is collected.
@@ -225,17 +259,17 @@ class Generator:
             answer.first_text_at = answer.last_delta_at
         draft.add(delta)
 
-    async def _pause(self, answer: Answer, draft: Draft, attempt: int, error: ProviderError) -> None:
-        """Tell the readers that it is tried again, and wait as long as the provider asked, or a while."""
+    def _delay(self, attempt: int, error: ProviderError) -> float:
+        """Seconds: as long as the provider asked, or twice as long each time; give or take a half."""
         limits = self._limits
-        delay = limits.first_delay * 2 ** (attempt - 1) * (0.5 + self._jitter())
-        delay = round(min(max(delay, error.retry_after or 0), limits.max_delay), 3)
+        delay = limits.first_delay * (1 << (attempt - 1)) * (0.5 + self._jitter())
+        return round(min(max(delay, error.retry_after or 0), limits.max_delay), 3)
+
+    def _tell_retrying(self, answer: Answer, draft: Draft, attempt: int, delay: float, error: ProviderError) -> None:
+        message = answer.message
         draft.think_anew()
-        draft.finish = None
-        told = _provider_problem(answer.message, error)
-        draft.tell(transcript.retrying(answer.message.id, attempt, delay, told))
-        await asyncio.sleep(delay)
-        answer.last_delta_at = self._time()
+        draft.finish = draft.usage = None
+        draft.tell(transcript.retrying(message, attempt, delay, _provider_problem(message, error)))
 
     async def _finish(self, answer: Answer, draft: Draft) -> None:
         """Keep the answer as it ended. If the storage does not take it, try until it does."""

@@ -4,11 +4,11 @@ was asked for. Every transport frames what this yields.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
-from typing import Literal
+from typing import Literal, Protocol
 
 from server.chat.errors import NotFound
 from server.chat.models import Message, now, timestamp
@@ -62,6 +62,24 @@ class Page:
     done: bool
 
 
+class Client(Protocol):
+    """Who reads, over some transport, in some framing."""
+
+    def offer(self, events: Sequence[Event]) -> int:
+        """How many of the events went out at once; the first that would have had to wait, and the rest, did not."""
+        ...
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Send events, waiting for room."""
+        ...
+
+    async def rest(self) -> bool:
+        """Wait until `wake` is called, or (False) the client is gone."""
+        ...
+
+    def wake(self) -> None: ...
+
+
 class Reader:
     """Reads one target from one cursor, for one client."""
 
@@ -83,12 +101,16 @@ class Reader:
         self._heartbeat = heartbeat
         self._clock = clock
         self._cut: CutReason | None = None
+        self._client: Client | None = None
         self._opened: tuple[Span, Cursor, CursorReset | None] | None = None
 
     def cut(self, reason: CutReason) -> None:
-        """End `batches` with Cut, soon."""
+        """End `run` with Cut, or `page` with what there is, soon."""
         self._cut = reason
-        self._log.wake(self.target.stream)
+        if self._client is None:
+            self._log.wake(self.target.stream)
+        else:
+            self._client.wake()
 
     async def open(self) -> tuple[Span, Cursor, CursorReset | None]:
         """Find the place to begin at, while a failure can still be an answer of its own.
@@ -99,31 +121,28 @@ class Reader:
         self._opened = (span, *await self._begin(span))
         return self._opened
 
-    async def batches(self) -> AsyncIterator[Sequence[Event]]:
-        """`ready`, then batches of events; an empty one is silence. Ends after the target's last event.
+    async def run(self, client: Client) -> None:
+        """Send `ready`, then what follows, to the target's last event, or until the client is gone.
 
-        Raises Cut, and what `open` raises.
+        Raises Cut, what `open` raises, and what the client's `write` raises.
         """
         span, cursor, reset = self._opened or await self.open()
-        yield [self._ready(cursor, span)]
-        if reset is not None:
-            yield [_reset(reset)]
-        while not self._over_at(cursor):
+        self._client = client
+        await client.write([self._ready(cursor, span)])
+        while True:
+            if reset is not None:
+                await client.write([_reset(reset)])
+            if self._over_at(cursor):
+                return None
+            following = _Following(self.target, client, cursor, lambda: self._cut)
             try:
-                async for batch in follow(self._log, self.target.stream, cursor, self._heartbeat):
-                    if self._cut is not None:
-                        raise Cut(self._cut)
-                    wanted, ended = self.target.chosen(batch)
-                    cursor = batch[-1].cursor if batch else cursor
-                    if wanted or not batch:
-                        yield wanted
-                    if ended:
-                        return
-            except CursorReset as expired:  # under the reader, that far behind it was
-                cursor = expired.oldest
-                yield [_reset(expired)]
+                return await follow(self._log, self.target.stream, following)
+            except _Ended:
+                return None
             except UnknownStream:
-                return
+                return None
+            except CursorReset as expired:  # under the reader, that far behind it was
+                cursor, reset = expired.oldest, expired
 
     async def page(self, wait: float, limit: int, max_bytes: int) -> Page:
         """What there is after the cursor; if nothing, what comes within `wait` seconds.
@@ -190,6 +209,57 @@ class Reader:
             "heartbeat": self._heartbeat,
         }
         return Event(cursor, "ready", encode(about))
+
+
+class _Ended(Exception):
+    """The target's last event is out."""
+
+
+class _Following:
+    """Between the log and a client: keeps the cursor, and lets through what the target wants."""
+
+    __slots__ = ("_client", "_cut", "_ended", "_target", "after")
+
+    def __init__(self, target: Target, client: Client, after: Cursor, cut: Callable[[], CutReason | None]) -> None:
+        self.after = after
+        self._target = target
+        self._client = client
+        self._cut = cut
+        self._ended = False
+
+    def take(self, events: Sequence[Event]) -> bool:
+        wanted, ended = self._target.chosen(events)
+        sent = self._client.offer(wanted) if wanted else 0
+        if sent < len(wanted):
+            if sent:
+                self.after = wanted[sent - 1].cursor
+            return False
+        self.after = events[-1].cursor
+        self._ended = ended
+        return not ended
+
+    async def write(self, events: Sequence[Event]) -> None:
+        wanted, ended = self._target.chosen(events)
+        if wanted:
+            await self._client.write(wanted)
+        self.after = events[-1].cursor
+        self._check(ended)
+
+    async def rest(self) -> bool:
+        self._check(self._ended)
+        here = await self._client.rest()
+        self._check(self._ended)
+        return here
+
+    def wake(self) -> None:
+        self._client.wake()
+
+    def _check(self, ended: bool) -> None:
+        if ended:
+            raise _Ended
+        reason = self._cut()
+        if reason is not None:
+            raise Cut(reason)
 
 
 def _reset(reset: CursorReset) -> Event:

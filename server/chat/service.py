@@ -124,6 +124,10 @@ class ChatService:
             message = await self.message(owner, message_id)
         return message.message
 
+    async def ended(self, message_id: str, timeout: float) -> bool:
+        """Whether an answer ends within `timeout` seconds, or has ended."""
+        return await self._generator.ended(message_id, timeout)
+
     # Reading.
 
     async def message(self, owner: str, message_id: str) -> MessageAt:
@@ -221,7 +225,7 @@ class ChatService:
                 Answer(
                     accepted.answer,
                     answer.claim,
-                    how.api_keys.get(answer.provider),
+                    how.api_keys,
                     begun=not accepted.busy,
                 )
             )

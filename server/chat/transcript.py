@@ -38,8 +38,10 @@ def sources(message_id: str, found: Sequence[Mapping[str, str]]) -> Entry:
     return Entry.of("sources", {"sources": list(found)}, message_id)
 
 
-def retrying(message_id: str, attempt: int, delay: float, problem: Mapping[str, Any]) -> Entry:
-    return Entry.of("retrying", {"attempt": attempt, "delay": delay, "problem": problem}, message_id)
+def retrying(message: Message, attempt: int, delay: float, problem: Mapping[str, Any]) -> Entry:
+    """`problem` is what happened; provider and model are those tried next."""
+    about = {"attempt": attempt, "delay": delay, "provider": message.provider, "model": message.model}
+    return Entry.of("retrying", {**about, "problem": problem}, message.id)
 
 
 def session_changed(**fields: Any) -> Entry:

@@ -12,7 +12,7 @@ Rules, for every implementation (tests/contracts/test_event_log.py):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -21,7 +21,6 @@ from server.streaming.events import Cursor, Entry, Event
 Stream = int  # the key of a session's log, never used twice
 
 PAGE = 500
-IDLE = 15.0
 
 
 class Claim(NamedTuple):
@@ -82,22 +81,55 @@ class EventLog(Protocol):
         """Let everybody who waits on the stream return now."""
         ...
 
+    def attach(self, stream: Stream, sink: Sink) -> bool:
+        """Hand `sink` whatever is appended from now on, as soon as it is durable, while it takes it.
 
-async def follow(log: EventLog, stream: Stream, after: Cursor, idle: float = IDLE) -> AsyncIterator[Sequence[Event]]:
-    """What comes after `after`, in batches, for ever: read, and when there is nothing, wait.
+        When it does not, or the log goes away, `sink` is woken and handed nothing more. False, and
+        nothing is attached, if there is something after `sink.after` already.
+        """
+        ...
 
-    An empty batch means that nothing came for `idle` seconds (time for a heartbeat), or that somebody
-    called `wake`. Raises what `read` raises.
+    def detach(self, stream: Stream, sink: Sink) -> None: ...
+
+
+class Sink(Protocol):
+    """Who follows a log. `after` is the last place it has taken; it moves that on itself."""
+
+    after: Cursor
+
+    def take(self, events: Sequence[Event]) -> bool:
+        """Take events (at least one) now, without waiting.
+
+        False if not all could be taken: `after` tells how far it got. Raising is the same.
+        """
+        ...
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Take events, waiting for room as long as it needs."""
+        ...
+
+    async def rest(self) -> bool:
+        """Wait until `wake` is called; False ends the following."""
+        ...
+
+    def wake(self) -> None: ...
+
+
+async def follow(log: EventLog, stream: Stream, sink: Sink) -> None:
+    """Give `sink` what comes after `sink.after`, in order, once: read until there is nothing, then be handed it.
+
+    Who has caught up costs the writer a call a batch, and no task is woken. Who cannot take it at once is
+    left alone with its cursor, and reads on from there when it can. Raises what `read` raises.
     """
-    waited = False
-    while True:
-        batch = await log.read(stream, after)
-        if batch or waited:
-            yield batch
-        if not batch:
-            await log.wait(stream, after, idle)
-        elif len(batch) >= PAGE:
-            # Far behind, and perhaps served from memory without ever waiting: let the others run.
+    going_on = True
+    while going_on:
+        batch = await log.read(stream, sink.after)
+        if batch:
+            await sink.write(batch)
+            # It may all have come from memory and gone into a buffer: let the others run.
             await asyncio.sleep(0)
-        waited = not batch
-        after = batch[-1].cursor if batch else after
+        elif log.attach(stream, sink):
+            try:
+                going_on = await sink.rest()
+            finally:
+                log.detach(stream, sink)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from server.streaming.events import Cursor, Entry, Event
-from server.streaming.log import PAGE, Claim, Fenced, Span, Stream, UnknownStream
+from server.streaming.log import PAGE, Claim, Fenced, Sink, Span, Stream, UnknownStream
 from server.streaming.tail import Tail
 
 
@@ -17,7 +17,7 @@ class MemoryEventLog:
         self._tails: dict[Stream, Tail] = {}
 
     def create(self, stream: Stream) -> None:
-        origin = Cursor(self._epoch, 0)
+        origin = Cursor(self._epoch_of(stream), 0)
         self._tails[stream] = Tail(origin, origin, max_bytes=None)
 
     def append(
@@ -46,17 +46,35 @@ class MemoryEventLog:
         if tail is not None:
             tail.wake()
 
+    def attach(self, stream: Stream, sink: Sink) -> bool:
+        tail = self._tails.get(stream)
+        if tail is None or tail.end != sink.after:
+            return False
+        tail.followers[sink] = None
+        return True
+
+    def detach(self, stream: Stream, sink: Sink) -> None:
+        tail = self._tails.get(stream)
+        if tail is not None:
+            tail.followers.pop(sink, None)
+
     def _append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None) -> Sequence[Event]:
         tail = self._tail(stream)
-        if claim is not None and claim not in self.claims:
+        if claim is not None and not self._covers(claim, entries):
             raise Fenced(claim.message_id)
-        first = tail.end.seq + 1
+        epoch = self._epoch_of(stream)
         events = [
-            Event(Cursor(self._epoch, seq), entry.type, entry.body, entry.message_id)
-            for seq, entry in enumerate(entries, first)
+            Event(Cursor(epoch, seq), entry.type, entry.body, entry.message_id)
+            for seq, entry in enumerate(entries, tail.end.seq + 1)
         ]
         tail.append(events)
         return events
+
+    def _covers(self, claim: Claim, entries: Sequence[Entry]) -> bool:
+        return claim in self.claims and all(entry.message_id == claim.message_id for entry in entries)
+
+    def _epoch_of(self, stream: Stream) -> str:
+        return f"{self._epoch}{stream:x}"  # a cursor of one log is none of another
 
     def _tail(self, stream: Stream) -> Tail:
         try:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from server.streaming.events import Cursor, Event
-from server.streaming.log import CursorReset, Span
+from server.streaming.log import CursorReset, Sink, Span
 
 MAX_BYTES = 1 << 20
 
@@ -17,12 +17,13 @@ class Tail:
     `oldest` is the place before the first event that is kept anywhere, so `base` is never before it.
     """
 
-    __slots__ = ("_events", "_max_bytes", "_size", "base", "oldest", "waiters")
+    __slots__ = ("_events", "_max_bytes", "_size", "base", "followers", "oldest", "waiters")
 
     def __init__(self, oldest: Cursor, base: Cursor, max_bytes: int | None = MAX_BYTES) -> None:
         self.oldest = oldest
         self.base = base
         self.waiters: set[asyncio.Future[None]] = set()
+        self.followers: dict[Sink, None] = {}  # in the order in which they came
         self._events: list[Event] = []
         self._size = 0
         self._max_bytes = max_bytes
@@ -35,12 +36,30 @@ class Tail:
     def span(self) -> Span:
         return Span(self.oldest, self.end)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody would miss it."""
+        return not self.waiters and not self.followers
+
     def append(self, events: Sequence[Event]) -> None:
-        """Add what was just committed, and wake who waits for it."""
+        """Add what was just committed (perhaps nothing), hand it to those who follow, wake who waits for it."""
+        if not events:
+            return
         self._events += events
         self._size += sum(len(event.json) for event in events)
         if self._max_bytes is not None and self._size > self._max_bytes:
             self._trim(self._max_bytes // 2)
+        lagging = [sink for sink in self.followers if not _taken(sink, events)]
+        for sink in lagging:
+            del self.followers[sink]
+            sink.wake()
+        self.wake()
+
+    def close(self) -> None:
+        """Send everybody away: this is not the tail of the log any more."""
+        for sink in self.followers:
+            sink.wake()
+        self.followers.clear()
         self.wake()
 
     def wake(self) -> None:
@@ -87,8 +106,16 @@ class Tail:
         while self._size > down_to and drop < len(self._events) - 1:
             self._size -= len(self._events[drop].json)
             drop += 1
-        self.base = self._events[drop - 1].cursor
-        del self._events[:drop]
+        if drop:
+            self.base = self._events[drop - 1].cursor
+            del self._events[:drop]
+
+
+def _taken(sink: Sink, events: Sequence[Event]) -> bool:
+    try:
+        return sink.take(events)
+    except Exception:
+        return False  # it fails again when it reads on, where it is alone; the others have done nothing
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -1,4 +1,4 @@
-"""Who is connected: counted by transport, let go when they are too old or when the server stops."""
+"""Who is connected: counted by transport, kept warm through silence, let go when too old or when the server stops."""
 
 from __future__ import annotations
 
@@ -7,47 +7,100 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, Protocol
 
 from server.chat.reading import Reader
 from server.streaming.log import Stream
 
 Transport = Literal["sse", "ndjson", "poll", "websocket", "text"]
 
+TICK = 0.25  # seconds
+
+
+class Beating(Protocol):
+    """A client that is kept warm. `silence`: ticks since anything was sent; it sets that to 0 when it sends."""
+
+    silence: int
+
+    def beat(self) -> None:
+        """Send a heartbeat, if that needs no waiting."""
+        ...
+
+
+class Connection:
+    __slots__ = ("client", "expires", "reader")
+
+    def __init__(self, reader: Reader, expires: float) -> None:
+        self.reader = reader
+        self.expires = expires
+        self.client: Beating | None = None
+
 
 class Connections:
-    """`max_age` in seconds, give or take a fifth, so that clients that came together do not return together."""
+    """`heartbeat` and `max_age` in seconds.
 
-    def __init__(self, max_age: float, jitter: Callable[[], float] = random.random) -> None:
+    Ages differ by a fifth, so that clients that came together do not come back together. One timer serves
+    all: a timer for each of thousands of idle readers would cost more than they do.
+    """
+
+    def __init__(self, heartbeat: float, max_age: float, jitter: Callable[[], float] = random.random) -> None:
         self.counts: Counter[Transport] = Counter()
+        self._tick = min(TICK, heartbeat)
+        self._heartbeat_ticks = max(1, round(heartbeat / self._tick))
         self._max_age = max_age
         self._jitter = jitter
-        self._readers: set[Reader] = set()
-        self._draining = False
+        self._open: set[Connection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._spared: Callable[[Stream], bool] | None = None  # None: the server is not about to stop
 
     @property
     def sessions(self) -> int:
         """How many sessions somebody is reading."""
-        return len({reader.target.stream for reader in self._readers})
+        return len({connection.reader.target.stream for connection in self._open})
 
     @contextmanager
-    def opened(self, transport: Transport, reader: Reader) -> Iterator[None]:
+    def opened(self, transport: Transport, reader: Reader) -> Iterator[Connection]:
+        """While a reader is served. Set `client` of what is yielded, and it is kept warm."""
         age = self._max_age * (0.8 + 0.4 * self._jitter())
-        timer = asyncio.get_running_loop().call_later(age, reader.cut, "max_age")
+        connection = Connection(reader, asyncio.get_running_loop().time() + age)
         self.counts[transport] += 1
-        self._readers.add(reader)
-        if self._draining:
-            reader.cut("draining")
+        self._open.add(connection)
+        self._drain(connection)
+        if self._timer is None:
+            self._arm()
         try:
-            yield
+            yield connection
         finally:
-            timer.cancel()
-            self._readers.discard(reader)
+            self._open.discard(connection)
             self.counts[transport] -= 1
 
     def drain(self, spare: Callable[[Stream], bool] = lambda stream: False) -> None:
-        """Cut the streams that are open, but those of sessions to `spare`; and from now on, all new ones."""
-        self._draining = True
-        for reader in list(self._readers):
-            if not spare(reader.target.stream):
-                reader.cut("draining")
+        """Cut the streams that are open and, from now on, new ones; but none of a session to `spare`."""
+        self._spared = spare
+        for connection in list(self._open):
+            self._drain(connection)
+
+    def _drain(self, connection: Connection) -> None:
+        if self._spared is not None and not self._spared(connection.reader.target.stream):
+            connection.reader.cut("draining")
+
+    def _arm(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._tick, self._beat)
+
+    def _beat(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in list(self._open):
+            if connection.expires <= now:
+                connection.reader.cut("max_age")
+            elif connection.client is not None:
+                self._keep_warm(connection.client)
+        self._timer = None
+        if self._open:
+            self._arm()
+
+    def _keep_warm(self, client: Beating) -> None:
+        client.silence += 1
+        # A tick after the last event, too: there are boxes on the way that hold back one piece until the next.
+        if client.silence == 1 or client.silence > self._heartbeat_ticks:
+            client.beat()
+            client.silence = 1

@@ -1,0 +1,1 @@
+"""Who answers: each module turns one vendor's stream into `Delta`s."""

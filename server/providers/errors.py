@@ -1,0 +1,234 @@
+"""From what went wrong with a vendor to a ProviderError: one table for every provider.
+
+The sentences are ours and say what can be done. A vendor's own text is never passed on: it may hold a
+piece of a key or of a prompt. Only its machine-readable `code` and `type` are looked at.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
+from typing import Any
+
+from server.chat.errors import ProviderError, ProviderErrorCode
+from server.providers.sse_decoder import SSEDecodeError
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a status says. `{name}` in the sentence stands for the provider."""
+
+    code: ProviderErrorCode
+    sentence: str
+    retryable: bool = False
+
+
+AUTH = Meaning(
+    "provider_auth",
+    "{name} refused the API key. Check that it is complete, still valid, and allowed to use this model.",
+)
+BAD_REQUEST = Meaning(
+    "provider_bad_request",
+    "{name} does not accept this request. Shorten the conversation or change the model or its parameters.",
+)
+NOT_FOUND = Meaning(
+    "provider_bad_request",
+    "{name} knows no such model or address. Choose another model, or check the provider's base URL.",
+)
+TOO_LONG = Meaning(
+    "provider_bad_request",
+    "The conversation is too long for this model of {name}. Start a new one, or choose a larger model.",
+)
+REDIRECT = Meaning(
+    "provider_bad_request",
+    "{name} redirects to another address, where its key may not go. Set the base URL to the final one.",
+)
+NO_CREDIT = Meaning(
+    "provider_rate_limited",
+    "The account at {name} has no credit or quota left. Add some there, or use another key or provider.",
+)
+TIMEOUT = Meaning("provider_timeout", "{name} took too long to answer. Try again.", retryable=True)
+RATE_LIMITED = Meaning(
+    "provider_rate_limited",
+    "{name} receives too many requests with this key at the moment. Wait a little, then try again.",
+    retryable=True,
+)
+OVERLOADED = Meaning(
+    "provider_overloaded",
+    "{name} is overloaded or has a fault at the moment. Try again, or choose another model.",
+    retryable=True,
+)
+UNREACHABLE = Meaning(
+    "provider_unreachable",
+    "{name} cannot be reached. Check the provider's base URL, and that the network lets this server out.",
+    retryable=True,
+)
+TRUNCATED = Meaning("provider_truncated", "{name} broke off in the middle of the answer. Try again.", retryable=True)
+MALFORMED = Meaning(
+    "provider_malformed",
+    "{name} sent something that is not an answer in its format. Check the provider's base URL, and what "
+    "stands between it and this server.",
+)
+
+BY_STATUS = {
+    400: BAD_REQUEST,
+    401: AUTH,
+    402: NO_CREDIT,
+    403: AUTH,
+    404: NOT_FOUND,
+    405: NOT_FOUND,
+    408: TIMEOUT,
+    409: OVERLOADED,
+    413: TOO_LONG,
+    422: BAD_REQUEST,
+    425: OVERLOADED,
+    429: RATE_LIMITED,
+    504: TIMEOUT,
+}
+
+BY_NAME = {
+    "api_error": OVERLOADED,
+    "authentication_error": AUTH,
+    "badrequesterror": BAD_REQUEST,
+    "billing_error": NO_CREDIT,
+    "context_length_exceeded": TOO_LONG,
+    "exceed_context_size_error": TOO_LONG,
+    "insufficient_quota": NO_CREDIT,
+    "internalservererror": OVERLOADED,
+    "invalid_api_key": AUTH,
+    "invalid_request_error": BAD_REQUEST,
+    "model_not_found": NOT_FOUND,
+    "not_found_error": NOT_FOUND,
+    "notfounderror": NOT_FOUND,
+    "overloaded_error": OVERLOADED,
+    "permission_error": AUTH,
+    "rate_limit_error": RATE_LIMITED,
+    "rate_limit_exceeded": RATE_LIMITED,
+    "request_too_large": TOO_LONG,
+    "server_error": OVERLOADED,
+    "string_above_max_length": TOO_LONG,
+    "timeout_error": TIMEOUT,
+}
+"""The `code` or `type` of an error object, as OpenAI, Anthropic, vLLM, llama.cpp and others name them."""
+
+
+# What an error object may say more exactly than the status that it comes with.
+REFINES = (NO_CREDIT, TOO_LONG)
+
+
+def error(meaning: Meaning, name: str, retry_after: float | None = None) -> ProviderError:
+    """The ProviderError that says `meaning` about the provider called `name`."""
+    return ProviderError(
+        meaning.code,
+        meaning.sentence.format(name=name),
+        retryable=meaning.retryable,
+        retry_after=retry_after if meaning.retryable else None,
+    )
+
+
+def status_error(name: str, status: int, headers: Mapping[str, str], body: object = None) -> ProviderError:
+    """For an answer that is not 200. `body` is its JSON, if it has any."""
+    refined = [meaning for meaning in named(body) if meaning in REFINES]
+    return error(refined[0] if refined else by_status(status), name, retry_after(headers))
+
+
+def event_error(name: str, body: object) -> ProviderError:
+    """For an error object in the middle of a stream that began with 200.
+
+    Shapes: `{"error": {"code": 429 | "rate_limit_exceeded", "type": …}}`, or the inner object alone.
+    """
+    status = number(inner(body).get("code"))
+    if status is not None:
+        return status_error(name, status, {}, body)
+    return error(next(iter(named(body)), OVERLOADED), name)
+
+
+def provider_error(name: str, problem: Exception, answering: bool) -> ProviderError:
+    """For anything that reading an answer may raise; `answering` if the answer had begun.
+
+    Raises `problem` again if it is not of those: then it is a fault of ours.
+    """
+    if isinstance(problem, ProviderError):
+        return problem
+    if isinstance(problem, SSEDecodeError):
+        return error(MALFORMED, name)
+    if hasattr(problem, "status_code"):
+        refused: Any = problem  # openai.APIStatusError or anthropic.APIStatusError
+        return status_error(name, refused.status_code, refused.response.headers, refused.body)
+    meaning = connection_meaning(problem, answering)
+    if meaning is None:
+        raise problem
+    return error(meaning, name)
+
+
+def connection_meaning(problem: Exception, answering: bool) -> Meaning | None:
+    import anyio
+    import httpx2
+
+    # The SDKs wrap what happens before an answer begins in APIConnectionError, and nothing after that.
+    cause = problem if isinstance(problem, httpx2.HTTPError) else problem.__cause__ or problem
+    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
+        return UNREACHABLE
+    if isinstance(cause, httpx2.TimeoutException):
+        return TIMEOUT
+    # Failures of TLS reach us as they are: https://github.com/pydantic/httpx2/issues/854
+    if isinstance(cause, httpx2.TransportError | OSError | anyio.EndOfStream):
+        return TRUNCATED if answering else UNREACHABLE
+    return None
+
+
+def by_status(status: int) -> Meaning:
+    if status in BY_STATUS:
+        return BY_STATUS[status]
+    if status < 300:
+        return MALFORMED
+    if status < 400:
+        return REDIRECT
+    return BAD_REQUEST if status < 500 else OVERLOADED
+
+
+def named(body: object) -> Iterable[Meaning]:
+    """What the `code` and the `type` of an error object say, as far as they are known."""
+    names = [str(inner(body).get(field)).lower() for field in ("code", "type")]
+    return [BY_NAME[name] for name in names if name in BY_NAME]
+
+
+def inner(body: object) -> Mapping[str, Any]:
+    if not isinstance(body, dict):
+        return {}
+    found = body.get("error", body)
+    return found if isinstance(found, dict) else {}
+
+
+def number(code: object) -> int | None:
+    if isinstance(code, str) and code.isdecimal() and code.isascii():
+        code = int(code[:4])
+    return code if isinstance(code, int) and 300 <= code < 600 else None
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """The wait that the vendor asks for, in seconds, or None.
+
+    Reads `retry-after-ms`, and `Retry-After` (https://www.rfc-editor.org/rfc/rfc9110#field.retry-after)
+    as seconds or as a date.
+    """
+    for header, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            seconds = float(headers.get(header, "")) / unit
+        except ValueError:
+            continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    return until(headers.get("retry-after", ""), time.time() if now is None else now)
+
+
+def until(date: str, now: float) -> float | None:
+    """Seconds from `now` to an HTTP date, 0 if it has passed, None if it is no date."""
+    try:
+        parsed = parsedate_tz(date)
+        return None if parsed is None else max(0.0, mktime_tz(parsed) - now)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,270 @@
+"""HTTP/1.1 for the SDKs' clients, without what makes httpcore slow.
+
+httpx2's own transport costs 170-250 µs of CPU a small piece of a stream (locks, cancel scopes, and timeouts
+for each); this one about 10. It speaks to one server after the other over plain asyncio, with
+httptools as its parser, and does only what the SDKs ask of it: POST a body, read the answer as it comes.
+Where proxies are configured httpx2's own is used; see `http_client.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import NamedTuple, cast
+
+import httptools
+import httpx2
+
+MAX_HEAD = 65_536  # bytes of a response's status line and headers
+HIGH_WATER = 262_144  # bytes that wait to be read before the socket is read no further
+MAX_IDLE = 100  # connections kept for the next request
+KEEPALIVE = 30.0  # seconds for which they are kept
+
+
+class Origin(NamedTuple):
+    scheme: str
+    host: str
+    port: int
+
+
+class LeanTransport(httpx2.AsyncBaseTransport):
+    """`connect_timeout` in seconds, TLS included. There is no other: whoever waits knows for how long."""
+
+    def __init__(self, connect_timeout: float) -> None:
+        self._connect_timeout = connect_timeout
+        self._tls: ssl.SSLContext | None = None
+        self._idle: dict[Origin, deque[_Connection]] = {}
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Raises httpx2.ConnectError, ConnectTimeout, ReadError and RemoteProtocolError."""
+        head, body = _encoded(request), await request.aread()
+        origin = _origin(request)
+        connection = self._reusable(origin) or await self._connect(origin)
+        # Not asked again by itself if it breaks: the server may have begun to work on it.
+        await connection.ask(head, body)
+        answer = connection.answer
+        return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(self, origin, connection))
+
+    async def aclose(self) -> None:
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+        self._idle.clear()
+
+    def keep(self, origin: Origin, connection: _Connection) -> None:
+        """Take a connection back whose answer was read to its end."""
+        idle = self._idle.setdefault(origin, deque(maxlen=MAX_IDLE))
+        if len(idle) == MAX_IDLE:
+            idle.popleft().close()
+        idle.append(connection)
+
+    def _reusable(self, origin: Origin) -> _Connection | None:
+        idle = self._idle.get(origin, deque())
+        while idle:
+            connection = idle.pop()
+            if connection.usable():
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self, origin: Origin) -> _Connection:
+        if origin.scheme == "https" and self._tls is None:
+            self._tls = await asyncio.to_thread(httpx2.create_ssl_context)
+        tls = self._tls if origin.scheme == "https" else None
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                _, connection = await loop.create_connection(_Connection, origin.host, origin.port, ssl=tls)
+        except TimeoutError:
+            raise httpx2.ConnectTimeout(f"no connection within {self._connect_timeout:g} s") from None
+        except OSError as error:
+            raise httpx2.ConnectError(str(error)) from error
+        return connection
+
+
+class _Body(httpx2.AsyncByteStream):
+    """The body of a response. Closed before its end, it closes the connection."""
+
+    def __init__(self, transport: LeanTransport, origin: Origin, connection: _Connection) -> None:
+        self._transport = transport
+        self._origin = origin
+        self._connection = connection
+        self._closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self._connection.read():
+            yield piece
+
+    async def aclose(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._connection.rest():
+            self._transport.keep(self._origin, self._connection)
+        else:
+            self._connection.close()
+
+
+class _Answer:
+    """What has come of one response; httptools calls its methods."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.has_head = False
+        self.complete = False
+        self.keep_alive = False
+        self.until_close = True  # unless a header says how long the body is
+        self.size = 0  # bytes that wait in `pieces`
+        self.pieces: list[bytes] = []
+        self._parser = httptools.HttpResponseParser(self)
+        self._head_size = 0
+
+    def feed(self, data: bytes) -> None:
+        """Raises httptools.HttpParserError."""
+        if not self.has_head:
+            self._head_size += len(data)
+        self._parser.feed_data(data)
+        if not self.has_head and self._head_size > MAX_HEAD:
+            raise httptools.HttpParserError("the headers are too long")
+
+    def take(self) -> bytes:
+        """The bytes of the body that have come since the last time."""
+        pieces, self.pieces, self.size = self.pieces, [], 0
+        return b"".join(pieces)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+        lowered = name.lower()
+        if lowered == b"content-length" or (lowered == b"transfer-encoding" and b"chunked" in value.lower()):
+            self.until_close = False
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status >= 200:
+            self.has_head = True
+            self.keep_alive = self._parser.should_keep_alive()
+
+    def on_body(self, body: bytes) -> None:
+        self.pieces.append(body)
+        self.size += len(body)
+
+    def on_message_complete(self) -> None:
+        if self.has_head:
+            self.complete = True
+        else:
+            self.headers = []  # of 100 Continue and the like: the answer is still to come
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, with one request at a time on it."""
+
+    def __init__(self) -> None:
+        self.answer = _Answer()
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+        self._idle_since = self._loop.time()
+
+    async def ask(self, head: bytes, body: bytes) -> None:
+        """Send a request, and wait for the head of its answer."""
+        self.answer = _Answer()
+        if self._transport is not None:
+            self._transport.write(head + body)
+        try:
+            while not self.answer.has_head and self._transport is not None:
+                await self._wait()
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        if not self.answer.has_head:
+            raise self._error or _truncated()
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, as many as there are; none at its end."""
+        answer = self.answer
+        while not answer.pieces and not answer.complete and self._transport is not None:
+            await self._wait()
+        if answer.pieces:
+            self._resume()
+            return answer.take()
+        if not answer.complete:
+            raise self._error or _truncated()
+        return b""
+
+    def rest(self) -> bool:
+        """Whether the answer is read to its end, and another request can follow."""
+        self._idle_since = self._loop.time()
+        return self.usable() and self.answer.complete and self.answer.keep_alive and not self.answer.pieces
+
+    def usable(self) -> bool:
+        return self._transport is not None and self._loop.time() - self._idle_since < KEEPALIVE
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+
+    # asyncio's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
+
+    def data_received(self, data: bytes) -> None:
+        if self.answer.complete:
+            self.close()  # nothing was asked
+            return
+        try:
+            self.answer.feed(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._error = httpx2.RemoteProtocolError(str(error))
+            self.close()
+        if self.answer.size > HIGH_WATER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if exc is not None:
+            self._error = self._error or httpx2.ReadError(str(exc))
+        elif self.answer.has_head and self.answer.until_close:
+            self.answer.complete = True
+        self._wake()
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            if self._transport is not None:
+                self._transport.resume_reading()
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _truncated() -> httpx2.RemoteProtocolError:
+    return httpx2.RemoteProtocolError("the server closed the connection in the middle of its answer")
+
+
+def _origin(request: httpx2.Request) -> Origin:
+    url = request.url
+    return Origin(url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
+
+
+def _encoded(request: httpx2.Request) -> bytes:
+    """The request's line and headers, as RFC 9112 has them."""
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+    lines += [b"%b: %b" % header for header in request.headers.raw]
+    return b"\r\n".join(lines) + b"\r\n\r\n"

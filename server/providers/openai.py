@@ -1,0 +1,211 @@
+"""OpenAI's Chat Completions, and every server that speaks the same format.
+
+https://developers.openai.com/api/reference/resources/chat for the format; Ollama, vLLM, llama.cpp,
+OpenRouter, Groq and others differ from it in what is noted where it is handled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from server.chat.provider import (
+    Delta,
+    Finish,
+    FinishReason,
+    ModelInfo,
+    Prompt,
+    Text,
+    Thinking,
+    Usage,
+)
+from server.providers.errors import MALFORMED, TRUNCATED, error, event_error
+from server.providers.sdk import SDKProvider, well_formed
+from server.providers.sse_decoder import SSEDecoder
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+BASE_URL = "https://api.openai.com/v1"
+OWN_HOSTS = (".openai.com", ".openai.azure.com")
+
+FINISH_REASONS: Mapping[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
+
+
+class OpenAIProvider(SDKProvider["AsyncOpenAI"]):
+    """A server that speaks the OpenAI format, under one base URL. The arguments are SDKProvider's."""
+
+    def __init__(
+        self,
+        *,
+        id: str = "openai",  # noqa: A002
+        name: str = "OpenAI",
+        api_key: str | None,
+        key_name: str | None = "OPENAI_API_KEY",
+        base_url: str | None = None,
+        connect_timeout: float = 10.0,
+        models: Sequence[ModelInfo] = (),
+        default_model: str | None = None,
+    ) -> None:
+        super().__init__(
+            id=id,
+            name=name,
+            api_key=api_key,
+            key_name=key_name,
+            base_url=base_url or BASE_URL,
+            connect_timeout=connect_timeout,
+            models=models,
+            default_model=default_model,
+        )
+
+    def connect(self) -> AsyncOpenAI:
+        from openai import AsyncOpenAI
+
+        from server.providers.http_client import http_client
+
+        client = AsyncOpenAI(
+            # Each request states its own key. With None, the SDK would take OpenAI's from the environment.
+            api_key="unused",
+            base_url=self.base_url,
+            max_retries=0,
+            http_client=http_client(self.name, self.connect_timeout),
+        )
+        client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS, which would go to every server too
+        _ = client.chat.completions.with_streaming_response  # imports more
+        return client
+
+    def ask(self, client: AsyncOpenAI, prompt: Prompt, key: str | None) -> AbstractAsyncContextManager[Any]:
+        from openai import omit
+
+        from server.providers.http_client import ASK_FOR_EVENTS
+
+        # The SDK takes organization and project from the environment, for every server alike; they belong
+        # to one account at OpenAI, while a key may come from anybody and go anywhere.
+        account = {"OpenAI-Organization": omit, "OpenAI-Project": omit}
+        headers = {**ASK_FOR_EVENTS, **account, "Authorization": f"Bearer {key}" if key else omit}
+        create = client.chat.completions.with_streaming_response.create
+        return create(**self.request(prompt), extra_headers=headers)
+
+    def reader(self) -> AnswerReader:
+        return AnswerReader(self.name)
+
+    def request(self, prompt: Prompt) -> dict[str, Any]:
+        """The body of the request."""
+        body: dict[str, Any] = {
+            "model": prompt.model,
+            "messages": messages(prompt),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if prompt.max_tokens is not None:
+            body[self._limit_name()] = prompt.max_tokens
+        if prompt.temperature is not None:
+            body["temperature"] = prompt.temperature
+        model = self.models.get(prompt.model)
+        if prompt.ultra_thinking and model is not None and model.thinking:
+            body["reasoning_effort"] = "high"
+        return body
+
+    def _limit_name(self) -> str:
+        # OpenAI's reasoning models refuse the old name, and many of the others know only that one.
+        host = "." + (urlsplit(self.base_url).hostname or "")
+        return "max_completion_tokens" if host.endswith(OWN_HOSTS) else "max_tokens"
+
+
+class AnswerReader:
+    """See sdk.Reader."""
+
+    def __init__(self, name: str) -> None:
+        self.done = False
+        self._name = name
+        self._decoder = SSEDecoder()
+        self._usage: Usage | None = None
+        self._finish: Finish | None = None
+        self._has_text = False
+
+    def feed(self, piece: bytes) -> Iterator[Delta]:
+        for event in self._decoder.feed(piece):
+            if self.done:
+                return
+            if event.data == "[DONE]":
+                self.done = True
+            else:
+                yield from self._chunk(event.data)
+
+    def end(self) -> Iterator[Delta]:
+        # Some servers send no [DONE], some no finish reason; one of the two must have come.
+        if self._finish is None and not (self.done and self._has_text):
+            raise error(TRUNCATED, self._name)
+        yield from self.rest()
+        if self._usage is not None:
+            yield self._usage
+        yield self._finish or Finish("stop")
+
+    @property
+    def finished(self) -> bool:
+        return self._finish is not None
+
+    def text(self, content: str) -> list[Delta]:
+        """What a piece of the answer's `content` is."""
+        return [Text(content)]
+
+    def extras(self, chunk: Mapping[str, Any]) -> list[Delta]:
+        """What a chunk says beside its choices. Raises AttributeError and the like for a wrong shape."""
+        return []
+
+    def rest(self) -> list[Delta]:
+        """What `text` has held back."""
+        return []
+
+    def _chunk(self, data: str) -> list[Delta]:
+        try:
+            chunk = json.loads(data)
+            # An older vLLM sends the error object without an envelope.
+            if chunk.get("error") or chunk.get("object") == "error":
+                raise event_error(self._name, chunk)
+            self._note_usage(chunk.get("usage"))
+            choices = chunk.get("choices")  # empty in the chunk with the usage
+            return self.extras(chunk) + (self._choice(choices[0]) if choices else [])
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+            raise error(MALFORMED, self._name) from None
+
+    def _choice(self, choice: Mapping[str, Any]) -> list[Delta]:
+        deltas = self._delta(choice.get("delta") or {})
+        reason = choice.get("finish_reason")
+        if reason == "error":  # OpenRouter: the vendor behind it failed
+            raise error(TRUNCATED, self._name)
+        if reason:
+            self._finish = Finish(FINISH_REASONS.get(reason, "stop"))
+        return deltas
+
+    def _delta(self, delta: Mapping[str, Any]) -> list[Delta]:
+        deltas: list[Delta] = []
+        # DeepSeek, vLLM and llama.cpp; OpenRouter, Ollama and Groq. Some send both, with the same text.
+        thinking = delta.get("reasoning_content") or delta.get("reasoning")
+        if thinking and isinstance(thinking, str):
+            deltas.append(Thinking(thinking))
+        content = delta.get("content")
+        if content:
+            if not isinstance(content, str):
+                raise TypeError("content is not text")
+            self._has_text = True
+            deltas += self.text(content)
+        return deltas
+
+    def _note_usage(self, usage: Mapping[str, Any] | None) -> None:
+        """Keep the latest: several servers send it with every chunk."""
+        if not usage:
+            return
+        read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if isinstance(read, int) and isinstance(written, int):
+            self._usage = Usage(read, written)
+
+
+def messages(prompt: Prompt) -> list[dict[str, str]]:
+    turns = [{"role": turn.role, "content": well_formed(turn.content)} for turn in prompt.turns]
+    if prompt.system:
+        turns.insert(0, {"role": "system", "content": well_formed(prompt.system)})
+    return turns

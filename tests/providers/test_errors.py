@@ -1,0 +1,161 @@
+"""Every failure of a vendor has a meaning, and its sentence is ours."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, get_args
+
+import anthropic
+import anyio
+import httpx2
+import openai
+import pytest
+
+from server.chat.errors import ProviderError, ProviderErrorCode
+from server.providers import errors
+from server.providers.errors import Meaning, event_error, provider_error, retry_after, status_error
+from server.providers.sse_decoder import SSEDecodeError
+
+REQUEST = httpx2.Request("POST", "https://vendor.invalid/v1")
+MEANINGS = [value for value in vars(errors).values() if isinstance(value, Meaning)]
+
+
+def wrapped(kind: type[Exception], cause: Exception) -> Exception:
+    """As an SDK raises what its HTTP client raised."""
+    problem = kind(request=REQUEST)  # type: ignore[call-arg]
+    problem.__cause__ = cause
+    return problem
+
+
+def test_every_code_has_a_meaning_and_every_meaning_names_the_provider() -> None:
+    assert {meaning.code for meaning in MEANINGS} == set(get_args(ProviderErrorCode))
+    for meaning in MEANINGS:
+        detail = errors.error(meaning, "Acme").detail
+        assert "Acme" in detail
+        assert "{" not in detail
+        assert detail.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "retryable"),
+    [
+        (204, "provider_malformed", False),
+        (302, "provider_bad_request", False),
+        (400, "provider_bad_request", False),
+        (401, "provider_auth", False),
+        (402, "provider_rate_limited", False),
+        (403, "provider_auth", False),
+        (404, "provider_bad_request", False),
+        (408, "provider_timeout", True),
+        (413, "provider_bad_request", False),
+        (418, "provider_bad_request", False),
+        (422, "provider_bad_request", False),
+        (429, "provider_rate_limited", True),
+        (500, "provider_overloaded", True),
+        (502, "provider_overloaded", True),
+        (503, "provider_overloaded", True),
+        (504, "provider_timeout", True),
+        (529, "provider_overloaded", True),
+    ],
+)
+def test_statuses(status: int, code: str, retryable: bool) -> None:
+    for problem in (
+        status_error("Acme", status, {}),
+        provider_error("Acme", sdk_error(openai.APIStatusError, status), answering=False),
+        provider_error("Acme", sdk_error(anthropic.APIStatusError, status), answering=False),
+    ):
+        assert (problem.code, problem.retryable) == (code, retryable)
+
+
+def sdk_error(kind: type[Any], status: int) -> Exception:
+    error: Exception = kind("s3cret", response=httpx2.Response(status, request=REQUEST), body=None)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "word"),
+    [
+        (429, {"error": {"type": "insufficient_quota"}}, "credit"),
+        (400, {"type": "error", "error": {"type": "billing_error"}}, "credit"),
+        (400, {"error": {"code": "context_length_exceeded", "type": "invalid_request_error"}}, "too long"),
+        (401, {"error": {"type": "invalid_request_error"}}, "API key"),
+        (500, {"error": {"type": "invalid_request_error"}}, "fault"),
+        (400, {"error": ["a"]}, "does not accept"),
+        (400, ["a"], "does not accept"),
+        (400, {"error": {"code": ["a"], "type": 5}}, "does not accept"),
+    ],
+)
+def test_a_body_may_say_it_more_exactly(status: int, body: object, word: str) -> None:
+    assert word in status_error("Acme", status, {}, body).detail
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"type": "error", "error": {"type": "overloaded_error"}}, "provider_overloaded"),
+        ({"type": "error", "error": {"type": "rate_limit_error"}}, "provider_rate_limited"),
+        ({"error": {"code": 401}}, "provider_auth"),
+        ({"error": {"code": True, "type": "timeout_error"}}, "provider_timeout"),
+        ({"error": {"code": "99999999999999999999"}}, "provider_overloaded"),
+        ({"error": {"code": 7}}, "provider_overloaded"),
+        ("nonsense", "provider_overloaded"),
+    ],
+)
+def test_errors_inside_a_stream(body: object, code: str) -> None:
+    assert event_error("Acme", body).code == code
+
+
+@pytest.mark.parametrize(
+    ("problem", "before", "within"),
+    [
+        (httpx2.ConnectError("s3cret"), "provider_unreachable", "provider_unreachable"),
+        (httpx2.ConnectTimeout("s3cret"), "provider_unreachable", "provider_unreachable"),
+        (httpx2.ReadTimeout("s3cret"), "provider_timeout", "provider_timeout"),
+        (httpx2.ReadError("s3cret"), "provider_unreachable", "provider_truncated"),
+        (httpx2.RemoteProtocolError("s3cret"), "provider_unreachable", "provider_truncated"),
+        (ssl.SSLError("s3cret"), "provider_unreachable", "provider_truncated"),
+        (anyio.EndOfStream(), "provider_unreachable", "provider_truncated"),
+        (SSEDecodeError("s3cret"), "provider_malformed", "provider_malformed"),
+    ],
+)
+def test_failures_of_the_connection(problem: Exception, before: str, within: str) -> None:
+    assert provider_error("Acme", problem, answering=True).code == within
+    assert provider_error("Acme", problem, answering=False).code == before
+    for kind in (openai.APIConnectionError, anthropic.APIConnectionError):
+        if not isinstance(problem, SSEDecodeError):
+            assert provider_error("Acme", wrapped(kind, problem), answering=False).code == before
+
+
+def test_our_own_faults_are_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        provider_error("Acme", ZeroDivisionError(), answering=True)
+    known = ProviderError("provider_auth", "…")
+    assert provider_error("Acme", known, answering=True) is known
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "5"}, 5),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9),
+        ({"retry-after": "Sun, 22 Nov 2026 12:00:30 GMT"}, 30),
+        ({"retry-after": "Sun, 22 Nov 2026 11:00:00 GMT"}, 0),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e999"}, None),
+        ({"retry-after": "Sun, 99 Nov 99999999999 12:00:30 GMT"}, None),
+        ({"retry-after": "soon"}, None),
+    ],
+)
+def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    noon = 1_795_348_800.0  # 2026-11-22 12:00:00 UTC
+    assert retry_after(headers, now=noon) == seconds
+
+
+def test_only_what_may_be_tried_again_says_when() -> None:
+    assert status_error("Acme", 429, {"retry-after": "5"}).retry_after == 5
+    assert status_error("Acme", 401, {"retry-after": "5"}).retry_after is None

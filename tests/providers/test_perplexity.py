@@ -1,0 +1,121 @@
+"""What Perplexity does differently: sources, reasoning inside the text, usage with every chunk."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.chat.errors import ProviderError
+from server.chat.provider import Delta, Finish, Prompt, Source, Sources, Text, Thinking, Turn, Usage
+from server.providers.perplexity import PerplexityProvider, PerplexityReader, ThoughtSplitter
+from tests.providers.recordings import CITED, PERPLEXITY, completion, sonar
+from tests.providers.test_openai import check, read
+from tests.providers.wire import WireServer, cut, events, stream
+
+pytestmark = pytest.mark.anyio
+
+
+def split(*pieces: str) -> list[Delta]:
+    splitter = ThoughtSplitter()
+    return [delta for piece in pieces for delta in splitter.feed(piece)] + splitter.end()
+
+
+def sources(*chunks: object) -> list[Delta]:
+    deltas = PerplexityReader("Test").feed(events(*chunks))
+    return [delta for delta in deltas if isinstance(delta, Sources)]
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+async def test_the_recording_is_read_from_the_wire(size: int) -> None:
+    prompt = Prompt("sonar-pro", [Turn("user", "Why is the sky blue?")], max_tokens=9)
+    async with WireServer(stream(cut(PERPLEXITY.body, size), PERPLEXITY.headers)) as vendor:
+        provider = PerplexityProvider(api_key="pplx", base_url=vendor.url)
+        check([delta async for delta in provider.stream(prompt)], PERPLEXITY)
+        await provider.aclose()
+    [request] = vendor.requests
+    assert request.path == "/chat/completions"
+    assert request.headers["authorization"] == "Bearer pplx"
+    assert request.json() == {
+        "model": "sonar-pro",
+        "messages": [{"role": "user", "content": "Why is the sky blue?"}],
+        "stream": True,
+        "max_tokens": 9,
+    }
+
+
+def test_the_recording_says_the_same_wherever_it_is_cut() -> None:
+    for at in range(len(PERPLEXITY.body)):
+        check(read(PerplexityReader("Test"), [PERPLEXITY.body[:at], PERPLEXITY.body[at:]]), PERPLEXITY)
+
+
+def test_sources_come_with_the_chunk_that_names_them() -> None:
+    deltas = list(PerplexityReader("Test").feed(events(sonar("Blue", found=1), sonar(" sky"))))
+    assert deltas == [
+        Sources([Source(CITED[0], "Sky")]),
+        Text("Blue"),
+        Sources([Source(CITED[1], "Light")]),
+        Text(" sky"),
+    ]
+
+
+def test_each_source_is_told_once_in_the_order_of_the_citations() -> None:
+    first = completion({}, citations=CITED)
+    later = completion({}, citations=CITED[::-1], search_results=[{"url": "http://new.example", "title": None}])
+    assert sources(first, first, later, later) == [
+        Sources([Source(url, url) for url in CITED]),
+        Sources([Source("http://new.example", "http://new.example")]),
+    ]
+
+
+def test_a_source_is_an_address_on_the_web() -> None:
+    assert sources(completion({}, citations=["javascript:alert(1)", "file:///etc/passwd", "", "x"])) == []
+
+
+@pytest.mark.parametrize("found", [5, [5], [["a"]]])
+def test_sources_of_another_shape_are_malformed(found: Any) -> None:
+    for field in ("citations", "search_results"):
+        with pytest.raises(ProviderError) as caught:
+            sources(completion({}, **{field: found}))
+        assert caught.value.code == "provider_malformed"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "deltas"),
+    [
+        (["<think>a</think>b"], [Thinking("a"), Text("b")]),
+        (["<thi", "nk>a</th", "ink>b"], [Thinking("a"), Text("b")]),
+        (["<think>", "a</thin", "g>", "b"], [Thinking("a"), Thinking("</thing>"), Thinking("b")]),
+        (["<think></think>"], []),
+        (["a <think>b</think>"], [Text("a <think>b</think>")]),
+        (["<think>a</think>b", "<think>c</think>"], [Thinking("a"), Text("b"), Text("<think>c</think>")]),
+        (["<thin"], [Text("<thin")]),
+        (["<think>a</thin"], [Thinking("a"), Thinking("</thin")]),
+        (["<", "b>"], [Text("<b>")]),
+    ],
+)
+def test_reasoning_is_told_from_the_answer(pieces: list[str], deltas: list[Delta]) -> None:
+    assert split(*pieces) == deltas
+
+
+@given(
+    st.lists(st.sampled_from(["<think>", "</think>", "<", "/", "think>", "</thi", "a"]), max_size=12).map("".join),
+    st.sets(st.integers(0, 60)),
+)
+def test_where_the_text_is_cut_makes_no_difference(text: str, cuts: set[int]) -> None:
+    edges = sorted({0, len(text), *(at for at in cuts if at < len(text))})
+    pieces = [text[start:end] for start, end in pairwise(edges)]
+    for kind in (Text, Thinking):
+        assert said(split(*pieces), kind) == said(split(*text), kind) == said(split(text), kind)
+
+
+def said(deltas: list[Delta], kind: type[Text] | type[Thinking]) -> str:
+    return "".join(delta.content for delta in deltas if isinstance(delta, kind))
+
+
+def test_a_text_that_ends_inside_a_tag_is_told_whole() -> None:
+    deltas = read(PerplexityReader("Test"), [events(sonar("<think"), sonar("", "length", written=2))])
+    assert deltas[1:] == [Text("<think"), Usage(4, 2), Finish("length")]

@@ -1,0 +1,93 @@
+"""Settings: read from where they should be, refused when wrong, and documented wherever one would look."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from server.settings import PREFIX, Settings, SettingsError, environment_names, load_settings
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting from outside, and a working directory without .env."""
+    for name in environment_names():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_configuration_it_listens_on_loopback_and_answers_with_the_demo() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.default_provider) == ("127.0.0.1", 8000, "demo")
+    assert settings.database_url.endswith("/xionimus/xionimus.db")
+
+
+def test_the_environment_goes_before_the_file_and_the_command_line_before_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path(".env").write_text("XIONIMUS_PORT=1111\nXIONIMUS_HOST=localhost\nXIONIMUS_HEARTBEAT=5\n")
+    monkeypatch.setenv("XIONIMUS_PORT", "2222")
+    monkeypatch.setenv("XIONIMUS_HEARTBEAT", "6")
+    settings = load_settings(heartbeat=7, host=None)
+    assert (settings.host, settings.port, settings.heartbeat) == ("localhost", 2222, 7)
+
+
+def test_keys_go_by_the_names_their_own_sdks_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    key = load_settings().openai_api_key
+    assert key is not None
+    assert key.get_secret_value() == "sk-test"
+    assert "sk-test" not in repr(load_settings())
+
+
+@pytest.mark.parametrize("where", ["environment", "file"])
+def test_a_misspelt_name_is_told_with_the_nearest_right_one(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if where == "file":
+        Path(".env").write_text("XIONIMUS_PROT=1\n")
+    else:
+        monkeypatch.setenv("XIONIMUS_PROT", "1")
+    with pytest.raises(SettingsError, match=r"XIONIMUS_PROT is not a setting.*XIONIMUS_PORT"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("XIONIMUS_PORT", "eighty"),
+        ("XIONIMUS_PORT", "70000"),
+        ("XIONIMUS_HEARTBEAT", "0"),
+        ("XIONIMUS_HEARTBEAT", "nan"),
+        ("XIONIMUS_DEFAULT_PROVIDER", "Open AI"),
+        ("XIONIMUS_EXTRA_PROVIDERS", '[{"id": "ollama"}]'),
+        ("XIONIMUS_EXTRA_PROVIDERS", "not json"),
+        ("XIONIMUS_LOG_LEVEL", "loud"),
+        ("OPENAI_BASE_URL", "nowhere"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_by_its_name(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name):
+        load_settings()
+
+
+def test_every_setting_stands_in_the_example_and_in_the_readme() -> None:
+    example = set(re.findall(r"^#? ?([A-Z]+_[A-Z_]+)=", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE))
+    readme = set(re.findall(r"`([A-Z]+_[A-Z_]+)`", (ROOT / "README.md").read_text("utf-8")))
+    names = set(environment_names())
+    assert example == names
+    assert names <= readme
+    assert {name for name in readme if name.startswith(PREFIX)} <= names
+
+
+def test_the_values_in_the_example_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
+    for line in lines:
+        if found := re.fullmatch(r"# (XIONIMUS_\w+)=(.+)", line):
+            monkeypatch.setenv(found[1], found[2])
+    assert load_settings().model_dump(exclude={"database_url"}) == Settings().model_dump(exclude={"database_url"})
