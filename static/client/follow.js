@@ -2,6 +2,7 @@ import { eventPage, history } from "./api.js";
 import { DelayMeter } from "./delay.js";
 import { Cut, ProblemError, isPassing } from "./errors.js";
 import { Ladder } from "./ladder.js";
+import { probe, verdict } from "./probe.js";
 import { Backoff, sleep } from "./timing.js";
 import { readLongPoll } from "./transports/long-poll.js";
 import { readNdjson } from "./transports/ndjson.js";
@@ -64,6 +65,8 @@ class Reading {
     this.backoff = options.backoff ?? new Backoff();
     this.cursor = options.cursor;
     this.gone = false;
+    this.suspecting = false;
+    this.connection = new AbortController();
     this.liveSince = Infinity;
   }
 
@@ -77,9 +80,11 @@ class Reading {
     const { session, signal } = this.options;
     const delay = new DelayMeter();
     this.liveSince = Infinity;
+    this.connection = new AbortController();
     this.tell("connecting");
     try {
-      for await (const batch of TRANSPORTS[this.way]({ session, after: this.cursor }, signal)) {
+      const ending = AbortSignal.any([signal, this.connection.signal]);
+      for await (const batch of TRANSPORTS[this.way]({ session, after: this.cursor }, ending)) {
         await this.take(batch, delay);
         if (this.gone) return;
       }
@@ -98,7 +103,19 @@ class Reading {
     if (batch.some((event) => event.type === "reset")) await this.startOver();
     this.deliver(batch);
     if (this.lasted()) this.settle();
-    if (!this.options.choice && this.way !== "poll" && batch.some((event) => delay.heldBack(event))) throw new Cut("held back");
+    if (batch.some((event) => delay.heldBack(event))) this.suspect();
+  }
+
+  /** Something came late. A laptop that slept looks the same as a proxy that holds back, so ask the probe. */
+  async suspect() {
+    const { connection, way } = this;
+    if (this.suspecting || this.options.choice || way === "poll") return;
+    this.suspecting = true;
+    const found = await probe(way === "sse" ? "sse" : "ndjson", this.options.signal).then(verdict, () => null);
+    this.suspecting = false;
+    if (found !== "held back") return;
+    this.ladder.down();
+    connection.abort(new Cut("refused"));
   }
 
   lasted() {

@@ -20,5 +20,5 @@ function wordFor(state) {
   if (state.phase === "waiting") return "Reconnecting";
   if (state.phase === "connecting") return "Connecting";
   if (state.phase === "gone") return "Deleted";
-  return state.heldBack ? "Reading in steps" : "Live";
+  return state.way === "poll" ? "Reading in steps" : "Live";
 }

@@ -41,7 +41,9 @@ export function ConnectionPanel({ session, onClose }) {
   return html`<${Dialog} title="Connection" onClose=${onClose}>
     <p>${state ? WAYS[state.way] : "Nothing is being read yet."}</p>
     ${state?.heldBack &&
-    html`<p>Something between you and the server holds data back, so this page reads in steps. Nothing is lost.</p>`}
+    html`<p>Something between you and the server holds data back, so this page reads ${
+      state.way === "poll" ? "in steps" : "in another way"
+    }. Nothing is lost.</p>`}
     <dl class="findings" aria-live="polite">
       <div><dt>Server-Sent Events</dt><dd>${FINDINGS[findings.sse]}</dd></div>
       <div><dt>Streamed response</dt><dd>${FINDINGS[findings.ndjson]}</dd></div>

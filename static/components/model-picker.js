@@ -1,3 +1,4 @@
+import { useEffect, useRef, useState } from "preact/hooks";
 import { defaultProvider, providers } from "../hooks/app-state.js";
 import { keys, model, provider, thinking } from "../hooks/preferences.js";
 import { html } from "./html.js";
@@ -5,15 +6,21 @@ import { html } from "./html.js";
 /** @import { Provider } from "../client/types.js" */
 
 const BETWEEN = "\n";
+const ANOTHER = "";
 
 /** Who answers, and whether they think first. */
 export function ModelPicker() {
   const chosen = providers.value.find((each) => each.id === (provider.value ?? defaultProvider.value));
   const chosenModel = model.value ?? chosen?.default_model ?? "";
   const known = chosen?.models.find((each) => each.id === chosenModel);
+  const [typing, setTyping] = useState(false);
   const choose = (/** @type {any} */ event) => {
-    [provider.value, model.value] = event.target.value.split(BETWEEN);
+    const [by, id] = event.target.value.split(BETWEEN);
+    provider.value = by;
+    if (id === ANOTHER) setTyping(true);
+    else model.value = id;
   };
+  if (typing) return html`<${ModelName} onDone=${() => setTyping(false)} />`;
   return html`
     <select class="quiet model" aria-label="Model" value=${[chosen?.id, chosenModel].join(BETWEEN)} onChange=${choose}>
       ${providers.value.map((each) => html`<${Models} key=${each.id} of=${each} also=${also(each, chosenModel)} />`)}
@@ -40,5 +47,24 @@ function Models({ of, also }) {
   const ids = [...of.models.map((each) => each.id), ...(also ? [also] : [])];
   return html`<optgroup label=${isReady ? of.name : `${of.name} (needs a key)`} disabled=${!isReady}>
     ${ids.map((id) => html`<option key=${id} value=${[of.id, id].join(BETWEEN)}>${id}</option>`)}
+    ${of.accepts_any_model && html`<option value=${[of.id, ANOTHER].join(BETWEEN)}>Another model …</option>`}
   </optgroup>`;
+}
+
+/** @param {{onDone: () => void}} props */
+function ModelName({ onDone }) {
+  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
+  useEffect(() => field.current?.focus(), []);
+  const finish = () => {
+    model.value = field.current?.value.trim() || null;
+    onDone();
+  };
+  const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    event.preventDefault();
+    event.stopPropagation();
+    finish();
+  };
+  return html`<input class="model-name" ref=${field} aria-label="Name of the model" placeholder="Name of the model"
+    maxlength="200" autocapitalize="off" spellcheck="false" onKeyDown=${onKeyDown} onBlur=${finish} />`;
 }

@@ -11,9 +11,12 @@ export { useStreaming };
 export const providers = signal(/** @type {Provider[]} */ ([]));
 export const defaultProvider = signal("");
 
+/** Ids made here, which the server cannot know before the first question. @type {Set<string>} */
+const fresh = new Set();
+
 /** The session in view; its id is the address's fragment, so that it can be reloaded, kept and shared between tabs. */
 export const currentId = signal(idInAddress());
-export const store = signal(new SessionStore(currentId.peek()));
+export const store = signal(storeFor(currentId.peek()));
 
 export const isStreaming = computed(() => store.value.active.value.length > 0);
 /** The text so far of the answer being written in view. */
@@ -22,9 +25,20 @@ export const streamingText = signal("");
 function idInAddress() {
   const id = location.hash.slice(1);
   if (/^[A-Za-z0-9_-]{1,64}$/.test(id)) return id;
-  const chosen = lastSession.peek() ?? newId();
+  const chosen = lastSession.peek() ?? freshId();
   history.replaceState(null, "", `#${chosen}`);
   return chosen;
+}
+
+function freshId() {
+  const id = newId();
+  fresh.add(id);
+  return id;
+}
+
+/** A fresh id is new only once: whoever comes back to it may have asked something. @param {string} id */
+function storeFor(id) {
+  return new SessionStore(id, fresh.delete(id));
 }
 
 /** @param {string} id */
@@ -33,7 +47,7 @@ export function openSession(id) {
 }
 
 export function newSession() {
-  openSession(newId());
+  openSession(freshId());
 }
 
 /** @param {1 | -1} step down or up the list */
@@ -57,7 +71,7 @@ async function loadProviders() {
 addEventListener("hashchange", () => (currentId.value = idInAddress()));
 
 effect(() => {
-  const opened = currentId.value === store.peek().id ? store.peek() : new SessionStore(currentId.value);
+  const opened = currentId.value === store.peek().id ? store.peek() : storeFor(currentId.value);
   lastSession.value = opened.id;
   store.value = opened;
   untracked(() => opened.open());

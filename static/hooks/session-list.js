@@ -2,6 +2,7 @@ import { computed, effect, signal, untracked } from "@preact/signals";
 import { api } from "../client/index.js";
 import { onNote, tellTabs } from "./notes.js";
 import { cache } from "./session-store.js";
+import { trying } from "./trouble.js";
 
 /** @import { Session } from "../client/types.js" */
 
@@ -45,12 +46,13 @@ function refreshIfSeen() {
   if (!document.hidden) refresh();
 }
 
-export async function loadMore() {
-  const last = sessions.value.at(-1);
-  if (!last) return;
-  const found = await api.listSessions({ q: searched.value, before: last.id, limit: 50 });
-  sessions.value = [...sessions.value, ...found.sessions];
-  hasMore.value = found.has_more;
+export function loadMore() {
+  return trying("The list ends here for now.", async () => {
+    const last = sessions.value.at(-1);
+    const found = await api.listSessions({ q: searched.value, before: last?.id, limit: 50 });
+    sessions.value = [...sessions.value, ...found.sessions];
+    hasMore.value = found.has_more;
+  });
 }
 
 /** Tell this tab and the others that the list has changed. */
@@ -65,7 +67,7 @@ export function changed() {
  */
 export async function rename(id, title) {
   sessions.value = sessions.value.map((session) => (session.id === id ? { ...session, title } : session));
-  await api.renameSession(id, title).catch(() => {});
+  await trying("Not renamed.", () => api.renameSession(id, title));
   await changed();
 }
 
@@ -84,7 +86,7 @@ export function undoRemove(id) {
 /** @param {string} id */
 async function carryOut(id, keepalive = false) {
   cache.forgetHistory(id);
-  await api.deleteSession(id, { keepalive }).catch(() => {});
+  await trying("Not deleted.", () => api.deleteSession(id, { keepalive }));
   await changed();
   undoRemove(id);
 }

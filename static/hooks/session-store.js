@@ -5,6 +5,7 @@ import {
 } from "../client/index.js";
 import * as preferences from "./preferences.js";
 import { reading } from "./reading.js";
+import { trying } from "./trouble.js";
 
 /** @import { Question } from "../client/types.js" */
 /** @import { Spoken } from "../client/conversation.js" */
@@ -27,9 +28,13 @@ export const cache = new Cache();
 
 /** One open session: what the server says of it, as signals, and what may be done in it. */
 export class SessionStore {
-  /** @param {string} id */
-  constructor(id) {
+  /**
+   * @param {string} id
+   * @param {boolean} [isNew] the server cannot know it yet
+   */
+  constructor(id, isNew = false) {
     this.id = id;
+    this.isNew = isNew;
     this.outbox = new Outbox(localStorage, id);
     this.conversation = new Conversation({
       onMessage: (message) => this.changed(message),
@@ -64,6 +69,7 @@ export class SessionStore {
   // Coming and going.
 
   async open() {
+    if (this.isNew) return this.beNew();
     const kept = await cache.history(this.id);
     if (this.closing.signal.aborted) return;
     if (kept) {
@@ -155,11 +161,19 @@ export class SessionStore {
     if (message) this.revision(message.id).value += 1;
     else for (const revision of this.revisions.values()) revision.value += 1;
     if (!known) this.restructure(message);
-    this.active.value = [...this.conversation.messages.values()].filter((each) => each.status === "streaming");
+    this.noteActive();
     if (message?.role === "assistant" && message.status !== "streaming") {
       this.hearings.forEach((hearing) => hearing.onEnd?.(message));
     }
     this.keepSoon();
+  }
+
+  noteActive() {
+    const active = [...this.conversation.messages.values()].filter((each) => each.status === "streaming");
+    const before = this.active.value;
+    if (active.length !== before.length || active.some((each, place) => each !== before[place])) {
+      this.active.value = active;
+    }
   }
 
   /** @param {Spoken | null} message */
@@ -240,14 +254,16 @@ export class SessionStore {
   }
 
   /** @param {string} message the answer, or the question, to answer again */
-  async regenerate(message) {
+  regenerate(message) {
     const options = { ...how(), on_busy: preferences.whenBusy.value, api_keys: preferences.keys.value };
-    this.conversation.accept(await api.regenerate(message, options, newId()));
+    return trying("No new answer.", async () => {
+      this.conversation.accept(await api.regenerate(message, options, newId()));
+    });
   }
 
   /** Stop what is being written, and what waits for it. */
-  async stop() {
-    await Promise.all(this.active.value.map((message) => api.cancel(message.id)));
+  stop() {
+    return trying("Not stopped.", () => Promise.all(this.active.value.map((message) => api.cancel(message.id))));
   }
 }
 

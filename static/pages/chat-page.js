@@ -6,9 +6,9 @@ import { ExportDialog } from "../components/export-dialog.js";
 import { html } from "../components/html.js";
 import { SettingsDialog } from "../components/settings-dialog.js";
 import { Sidebar } from "../components/sidebar.js";
+import { Toasts } from "../components/toasts.js";
 import { TopBar } from "../components/top-bar.js";
 import { Transcript } from "../components/transcript.js";
-import { UndoToast } from "../components/undo-toast.js";
 import { currentId } from "../hooks/app-state.js";
 import { sessions } from "../hooks/session-list.js";
 import { useShortcuts } from "../hooks/useShortcuts.js";
@@ -40,7 +40,7 @@ export function ChatPage() {
     ${opened === "connection" && html`<${ConnectionPanel} session=${session} onClose=${close} />`}
     ${opened === "settings" && html`<${SettingsDialog} onClose=${close} />`}
     ${opened === "export" && html`<${ExportDialog} session=${session.id} onClose=${close} />`}
-    <${UndoToast} />
+    <${Toasts} />
     <${Announcer} />
   </div>`;
 }

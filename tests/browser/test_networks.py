@@ -24,7 +24,9 @@ def test_sse_held_back_is_replaced_by_a_streamed_response(person: Person, page: 
     with page.expect_request("**/events?*format=ndjson*"):
         person.ask("Hello")
     person.see(END_OF_DEMO)
-    expect(page.get_by_title("Connection")).to_have_text("Reading in steps")
+    expect(page.get_by_title("Connection")).to_have_text("Live")
+    page.get_by_title("Connection").click()
+    expect(page.get_by_role("dialog")).to_contain_text("so this page reads in another way")
 
 
 def test_both_held_back_end_in_long_polling(person: Person, page: Page) -> None:
@@ -32,7 +34,8 @@ def test_both_held_back_end_in_long_polling(person: Person, page: Page) -> None:
     with page.expect_request("**/events?*format=json*wait=20*", timeout=20_000):
         person.ask("Go", model="long")
     person.see("0100 ", timeout=30_000)
-    person.button("Connection").click()
+    expect(page.get_by_title("Connection")).to_have_text("Reading in steps")
+    page.get_by_title("Connection").click()
     expect(page.get_by_role("dialog")).to_contain_text("Something between you and the server holds data back")
     person.button("Close").click()
     person.button("Stop").click()
@@ -42,7 +45,6 @@ def test_what_was_found_is_remembered(person: Person, page: Page) -> None:
     hold_back(page, "sse")
     person.ask("one", model="echo")
     person.see("one")
-    expect(page.get_by_title("Connection")).to_have_text("Reading in steps", timeout=10_000)
     page.unroute_all()
     with page.expect_request("**/events?*format=ndjson*", timeout=5_000):
         page.reload()

@@ -107,6 +107,7 @@ def test_the_keyboard_does_it_all(person: Person, page: Page) -> None:
     page.keyboard.type("line two")
     page.keyboard.press("Enter")
     expect(person.questions).to_have_text(["line one\nline two"])
+    expect(page.locator(".session").first).to_contain_text("line one")
     page.keyboard.press("Alt+ArrowDown")
     expect(page).to_have_url(re.compile(f"{first}$"))
     page.keyboard.press("Alt+ArrowUp")
