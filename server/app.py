@@ -11,12 +11,8 @@ from pathlib import Path
 
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
-from server import __version__
+from server import __version__, page
 from server.api import errors, openapi
 from server.api.health import HealthAPI
 from server.api.messages import MessagesAPI
@@ -175,17 +171,11 @@ class Application:
                 *described,
                 *WebSocketAPI(self.service, self.connections, settings.stream_send_timeout).routes(),
                 *openapi.routes(openapi.describe(described, __version__)),
-                Route("/", page),
-                Mount("/static/vendor", StaticFiles(directory=VENDOR)),
-                Mount("/static", StaticFiles(directory=STATIC)),
+                *page.routes(STATIC, VENDOR),
             ],
             exception_handlers=errors.handlers(),
             lifespan=self._lifespan,
         )
-
-
-async def page(request: Request) -> Response:
-    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
 
 def limits_of(settings: Settings) -> Limits:
