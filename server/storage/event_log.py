@@ -24,7 +24,7 @@ from server.streaming.writer import GroupCommit
 Result = TypeVar("Result")
 
 PAGE_BYTES = 1 << 20
-MAX_TAILS = 10_000
+MAX_TAILS = 256  # beyond these, the tails of logs that nobody follows are dropped
 
 INSERT_EVENT = """
     INSERT INTO events (session, seq, run, type, message_id, body)

@@ -133,9 +133,5 @@ def sse_events(body: bytes) -> list[SseEvent]:
     return found
 
 
-def types(events: list[dict[str, Any]]) -> list[str]:
-    return [event["type"] for event in events]
-
-
 def ndjson_events(body: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in body.split(b"\n")[:-1] if line]
