@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 
 from server.storage.database import Connection, Database, Row, Values
 from server.streaming.events import Cursor, Entry, Event
-from server.streaming.log import PAGE, Claim, CursorReset, Fenced, Sink, Span, Stream, UnknownStream
+from server.streaming.log import BATCH, PAGE, Claim, CursorReset, Fenced, Sink, Span, Stream, UnknownStream
 from server.streaming.tail import Tail
 from server.streaming.writer import GroupCommit
 
 Result = TypeVar("Result")
 
-PAGE_BYTES = 1 << 20
+PAGE_BYTES = 2 * BATCH  # of what a follower holds, and the event at the cursor itself
 MAX_TAILS = 256  # beyond these, the tails of logs that nobody follows are dropped
 
 INSERT_EVENT = """

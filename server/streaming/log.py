@@ -21,6 +21,7 @@ from server.streaming.events import Cursor, Entry, Event
 Stream = int  # the key of a session's log, never used twice
 
 PAGE = 500
+BATCH = 65_536  # bytes of JSON that one follower holds at a time, if a single event is not longer
 
 
 class Claim(NamedTuple):
@@ -123,7 +124,7 @@ async def follow(log: EventLog, stream: Stream, sink: Sink) -> None:
     """
     going_on = True
     while going_on:
-        batch = await log.read(stream, sink.after)
+        batch = at_most(await log.read(stream, sink.after), BATCH)
         if batch:
             await sink.write(batch)
             # It may all have come from memory and gone into a buffer: let the others run.
@@ -133,3 +134,13 @@ async def follow(log: EventLog, stream: Stream, sink: Sink) -> None:
                 going_on = await sink.rest()
             finally:
                 log.detach(stream, sink)
+
+
+def at_most(batch: Sequence[Event], max_bytes: int) -> Sequence[Event]:
+    """As many events as fit, but always one."""
+    size = 0
+    for place, event in enumerate(batch):
+        size += len(event.json)
+        if place and size > max_bytes:
+            return batch[:place]
+    return batch

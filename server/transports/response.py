@@ -23,6 +23,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+# Bytes. uvicorn takes a piece whole when there is any room, so this is what a client that reads nothing costs us.
+PART = 65_536
+
 Frame = Callable[[Sequence[Event]], bytes]
 
 
@@ -77,6 +80,7 @@ class LogResponse(Response):
             connection.client = client
             try:
                 await self._reader.run(client)
+                await client.wait_for_room()
             except (Cut, Broken, TimeoutError):
                 return False
             except ChatError as error:
@@ -105,6 +109,8 @@ class HttpClient:
             body = self._frame(events)
         except Broken:
             return 0  # said again by `write`, where it can be dealt with
+        if len(body) > PART:
+            return 0  # `write` sends it in parts
         return len(events) if not body or self._sent_now(body) else 0
 
     async def write(self, events: Sequence[Event]) -> None:
@@ -115,14 +121,22 @@ class HttpClient:
             raise
 
     async def _write(self, body: bytes) -> None:
-        if body and not self._sent_now(body):
+        for start in range(0, len(body), PART):
+            part = body[start : start + PART]
+            if not self._sent_now(part):
+                async with asyncio.timeout(self._send_timeout):
+                    await self._send(_part(part))
+                self.silence = 0
+
+    async def wait_for_room(self) -> None:
+        """Raises TimeoutError if the client does not take what was sent before."""
+        if not self._taken_now(b""):
             async with asyncio.timeout(self._send_timeout):
-                await self._send(_part(body))
-            self.silence = 0
+                await self._send(_part(b""))
 
     def beat(self) -> None:
-        if self._resting is not None and (body := self._frame(())):
-            self._sent_now(body)
+        if self._resting is not None and (body := self._frame(())) and not self._sent_now(body):
+            self.wake()  # to look whether it still takes anything
 
     async def rest(self) -> bool:
         """In `receive`, which returns when the client leaves.
@@ -130,6 +144,7 @@ class HttpClient:
         `wake` cancels the task out of it, in the way of asyncio.timeout(): a cancel that is caught here and
         taken back. That spares every idle connection a second task.
         """
+        await self.wait_for_room()
         task = self._resting = asyncio.current_task()
         assert task is not None
         try:
@@ -150,12 +165,17 @@ class HttpClient:
                 self._resting.cancel()
 
     def _sent_now(self, body: bytes) -> bool:
+        if not self._taken_now(body):
+            return False
+        self.silence = 0
+        return True
+
+    def _taken_now(self, body: bytes) -> bool:
         """Send without waiting, if there is room. uvicorn waits for room before it takes anything."""
         sending = self._send(_part(body))
         try:
             sending.send(None)  # type: ignore[attr-defined]
         except StopIteration:
-            self.silence = 0
             return True
         except Exception:
             return False  # said again by `write`, where it can be dealt with
