@@ -7,7 +7,8 @@ import { countCharacters, sha256 } from "./proof.js";
  *   a message, and what is known only while it is being written
  *
  * @typedef {object} Changes
- * @property {(message: Spoken | null) => void} onMessage a message came, changed or ended; null: all of them did
+ * @property {(message: Spoken | null) => void} onMessage a message came, changed, began to think or to speak, or
+ *   ended; null: all of them did
  * @property {(message: Spoken, text: string) => void} onText text was appended to an answer
  * @property {(message: Spoken) => void} onThinking
  * @property {(fields: {title?: string, deleted?: boolean}) => void} onSession
@@ -72,10 +73,12 @@ export class Conversation {
   append(message, event) {
     if (message.status !== "streaming") return;
     if (event.offset !== message.length) return this.changes.onDoubt(`offset ${event.offset}, have ${message.length}`);
+    const isFirst = !message.content;
     message.content += event.content;
     message.length += countCharacters(event.content);
     message.retrying = null;
     this.changes.onText(message, event.content);
+    if (isFirst) this.changes.onMessage(message);
   }
 
   /**
@@ -129,8 +132,10 @@ const HANDLERS = {
     conversation.put(known ? Object.assign(known, { begun: true }) : begun(event));
   },
   thinking: about((message, event, conversation) => {
+    const isFirst = !message.thinking;
     message.thinking = (message.thinking ?? "") + event.content;
     conversation.changes.onThinking(message);
+    if (isFirst) conversation.changes.onMessage(message);
   }),
   chunk: about((message, event, conversation) => conversation.append(message, event)),
   sources: about((message, event, conversation) => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from playwright.sync_api import BrowserContext, Page, expect
@@ -139,7 +140,7 @@ def test_an_own_key_goes_with_the_question_and_is_kept_only_on_request(person: P
     expect(model).to_be_enabled()
     with page.expect_request(lambda request: request.method == "POST") as asked:
         person.ask("Hello")
-    assert asked.value.post_data_json["api_keys"] == {"openai": "sk-my-own-key"}
+    assert json.loads(asked.value.post_data or "")["api_keys"] == {"openai": "sk-my-own-key"}
     assert "sk-my-own-key" not in page.evaluate("JSON.stringify(localStorage)")
     person.button("Settings").click()
     page.get_by_label("Keep them in this browser").check()
