@@ -53,7 +53,7 @@ function Ending({ session, message }) {
     <div class="buttons">
       ${message.content &&
       html`<button type="button" onClick=${() => session.send(GO_ON, message.id)}>Continue</button>`}
-      <button type="button" onClick=${() => session.regenerate(message.id)}>Try again</button>
+      <button type="button" onClick=${() => session.asking.regenerate(message.id)}>Try again</button>
     </div>
   </div>`;
 }

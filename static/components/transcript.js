@@ -17,7 +17,7 @@ export function Transcript({ session }) {
   const { scroller, content, isAway, hasNews, toEnd, letGo } = useStickToEnd(session.id);
   const isLoaded = session.loaded.value !== "no";
   usePlaceKept({ session: session.id, scroller, isAway, isLoaded, letGo });
-  const unsent = session.unsent.value;
+  const unsent = session.asking.unsent.value;
   const asked = useRef(unsent.length);
   useEffect(() => {
     if (unsent.length > asked.current) toEnd(); // whoever asks wants to see the answer
@@ -36,7 +36,7 @@ export function Transcript({ session }) {
 /** @param {{session: SessionStore}} props */
 function Messages({ session }) {
   const path = session.path.value;
-  const isEmpty = !path.length && !session.unsent.value.length && session.loaded.value !== "no";
+  const isEmpty = !path.length && !session.asking.unsent.value.length && session.loaded.value !== "no";
   if (isEmpty) return html`<${Welcome} session=${session} />`;
   return path.map((message) => html`<${Said} key=${message.id} session=${session} message=${message} />`);
 }

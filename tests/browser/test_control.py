@@ -59,7 +59,7 @@ def test_an_edited_question_is_a_branch(person: Person, page: Page) -> None:
 
 
 def test_a_question_sent_during_an_answer_waits_for_it(person: Person, page: Page) -> None:
-    person.ask("first words of a rather long question to have echoed " * 3, model="echo")
+    person.ask("first words of a rather long question to have echoed " * 12, model="echo")
     person.see("first")
     person.ask("later", model="echo")
     expect(page.get_by_text("Waiting for the answer before this one")).to_be_visible()
