@@ -12,8 +12,8 @@ from pathlib import Path
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 
-from server import __version__, page
-from server.api import errors, openapi
+from server import __version__
+from server.api import errors, openapi, page
 from server.api.health import HealthAPI
 from server.api.messages import MessagesAPI
 from server.api.metrics import MetricsAPI, ServerCollector

@@ -86,7 +86,9 @@ def watch(page: Page, devtools: CDPSession) -> tuple[list[Sample], float]:
     started = metrics(devtools)["Timestamp"]
     while not samples or samples[-1].piece < PIECES:
         page.wait_for_timeout(100)
-        piece = int(page.evaluate("(document.querySelector('.markdown')?.textContent.match(/\\b\\d{4}\\b/g) ?? []).length"))
+        piece = int(
+            page.evaluate("(document.querySelector('.markdown')?.textContent.match(/\\b\\d{4}\\b/g) ?? []).length")
+        )
         samples.append(Sample(piece, metrics(devtools)["TaskDuration"]))
         if piece and page.get_by_role("button", name="Stop").count() == 0:
             samples.append(Sample(PIECES, metrics(devtools)["TaskDuration"]))

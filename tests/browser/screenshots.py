@@ -1,6 +1,6 @@
 """The page in its states, as pictures to be looked at.
 
-    uv run python -m tests.browser.screenshots FOLDER
+uv run python -m tests.browser.screenshots FOLDER
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def code_and_table(person: Person) -> None:
 
 def error(person: Person) -> None:
     def fail(route: object) -> None:
-        body = '{"code":"overloaded","status":503,"title":"Overloaded","detail":"1000 answers are being written already.",'
+        body = (
+            '{"code":"overloaded","status":503,"title":"Overloaded","detail":"1000 answers are being written already.",'
+        )
         route.fulfill(status=503, body=body + '"retryable":true,"retry_after":5}')  # type: ignore[attr-defined]
 
     person.ask("Hello")

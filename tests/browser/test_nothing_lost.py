@@ -71,7 +71,9 @@ def test_a_killed_server_comes_back_and_so_does_the_page(at_own_server: Person, 
 
 
 @pytest.mark.parametrize("how", ["cut", "silence"])
-def test_a_lost_network_is_noticed_and_made_up_for(context: BrowserContext, own_server: ServerProcess, how: str) -> None:
+def test_a_lost_network_is_noticed_and_made_up_for(
+    context: BrowserContext, own_server: ServerProcess, how: str
+) -> None:
     with Wire(own_server.port) as wire:
         person = Person(context.new_page(), wire.url)
         person.ask("Hello")
