@@ -108,7 +108,7 @@ class Application:
         """Make the storage ready and finish what the last process left. Raises StartRefused."""
         try:
             await self._database.connect()
-            await migrate(self._database.writer)
+            await self._database.write(migrate)
         except (DatabaseRefused, SchemaTooNew) as refused:
             await self._database.disconnect()
             raise StartRefused(str(refused)) from refused

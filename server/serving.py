@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 import sys
 from contextlib import suppress
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from server import __version__
 from server.app import Application, StartRefused
 from server.settings import Settings
 
-MARGIN = 1.0  # seconds for uvicorn to close connections after the grace time
+# Seconds after the grace time: for streams to be told, then for uvicorn to close connections.
+TELLING = 1.0
+CLOSING = 0.5
 
 
 class Server(uvicorn.Server):
@@ -45,12 +51,64 @@ class Server(uvicorn.Server):
         if self.started:
             print(greeting(self._application, self.servers[0].sockets[0].getsockname()), flush=True)
 
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        telling = asyncio.create_task(self._tell())
+        while not telling.done() and not self.force_exit:
+            await asyncio.wait([telling], timeout=0.1)
+        await super().shutdown(sockets)  # type: ignore[arg-type]
+
+    async def _tell(self) -> None:
+        """Give the answers their grace time, and let every stream end in its own way.
+
+        uvicorn would close sockets with a code of its own, and refuse whoever asks what is going on.
+        """
+        await self._application.drain()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=TELLING)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
             self.force_exit = True  # a second signal, of either kind: at once
         elif self._loop is not None:
             self._loop.call_soon_threadsafe(self._application.drain)
         super().handle_exit(sig, frame)
+
+
+class ClosingTransport:
+    """A transport whose `close` does not wait for ever for a peer that takes nothing.
+
+    `linger`: seconds that the peer has to take what was sent before.
+    """
+
+    def __init__(self, transport: asyncio.Transport, linger: float) -> None:
+        self._transport = transport
+        self._linger = linger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(self._linger, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._transport.get_write_buffer_size():
+            # With a reset, or the kernel would keep what it has and go on trying.
+            sock = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's. A connection that becomes a WebSocket hands its transport on."""
+
+    def __init__(self, linger: float, **more: Any) -> None:
+        super().__init__(**more)
+        self._linger = linger
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast(asyncio.Transport, ClosingTransport(transport, self._linger)))
 
 
 class _CutStreams(logging.Filter):
@@ -84,7 +142,8 @@ def options(settings: Settings) -> dict[str, Any]:
         "log_config": None,
         "access_log": settings.log_level == "debug",
         "lifespan": "on",
-        "timeout_graceful_shutdown": int(settings.shutdown_grace + MARGIN),
+        "timeout_graceful_shutdown": CLOSING,
+        "http": partial(Protocol, settings.stream_send_timeout),
         "ws_max_size": 1 << 20,
         "ws_per_message_deflate": False,
         "server_header": False,

@@ -112,8 +112,9 @@ class Draft:
 
     async def settle(self) -> None:
         """Wait until the append under way is through, or has failed."""
-        while self._append is not None and not self._append.done():
-            await asyncio.wait([self._append])
+        while (append := self._append) is not None:
+            await asyncio.wait([append])
+            self._sent(append)  # its callback may not have come yet
 
     def rest(self) -> list[Entry]:
         """The entries that are not in the log yet; to be called when settled, once, at the end."""
@@ -147,6 +148,8 @@ class Draft:
             self._append.add_done_callback(self._sent)
 
     def _sent(self, append: asyncio.Future[Sequence[Event]]) -> None:
+        if append is not self._append:
+            return
         self._append = None
         error = append.exception()
         if error is not None:

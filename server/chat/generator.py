@@ -174,6 +174,8 @@ class Generator:
         try:
             answer.started_at = answer.last_delta_at = self._time()
             answer.draft = Draft(self._log, answer.message, answer.claim, answer.stop)
+            if not answer.begun and answer.stopped is None:
+                await self._begin(answer)
             answer.pump = asyncio.create_task(self._pump(answer, answer.draft))
             if answer.stopped is not None:
                 answer.pump.cancel()
@@ -190,11 +192,16 @@ class Generator:
         finally:
             self._leave(answer)
 
-    async def _pump(self, answer: Answer, draft: Draft) -> None:
-        """From the provider to the draft, until it is done; raises what went wrong."""
-        if not answer.begun:
+    async def _begin(self, answer: Answer) -> None:
+        """Outside the pump: cancelled in between, nobody would know whether the start is in the log."""
+        try:
             await self._store.begin(answer.message, answer.claim, self._start_of(answer))
             answer.begun = True
+        except StorageUnavailable as unavailable:
+            answer.stop(unavailable)
+
+    async def _pump(self, answer: Answer, draft: Draft) -> None:
+        """From the provider to the draft, until it is done; raises what went wrong."""
         answer.prompt = await self._store.turns(answer.message)
         try:
             await self._try(answer, draft)

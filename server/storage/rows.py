@@ -37,7 +37,7 @@ def message_of(row: Row) -> Message:
         last_seq=row["last_seq"],
         content=row["content"],
         thinking=row["thinking"],
-        sources=json.loads(row["sources"]),
+        sources=tuple(json.loads(row["sources"])),
         provider=row["provider"],
         model=row["model"],
         options=Options(**json.loads(row["options"])),
