@@ -143,13 +143,14 @@ class Application:
     def _starlette(self) -> Starlette:
         settings = self.settings
         logs = LogResponses(self.connections, settings.stream_send_timeout)
+        streams = StreamAPI(self.service, self.connections)
         described = [
             route
             for part in (
                 SessionsAPI(self.service, logs, settings.max_body),
                 MessagesAPI(self.service, logs, settings.max_body),
                 ProvidersAPI(self.providers),
-                StreamAPI(self.service, self.connections),
+                streams,
                 HealthAPI(self.service, self._store.check),
             )
             for route in routes_of(part)
@@ -158,6 +159,7 @@ class Application:
             routes=[
                 *described,
                 *WebSocketAPI(self.service, self.connections, settings.stream_send_timeout).routes(),
+                *streams.websocket_routes(),
                 *openapi.routes(openapi.describe(described, __version__)),
                 Route("/", page),
                 Mount("/static/vendor", StaticFiles(directory=VENDOR)),

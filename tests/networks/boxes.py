@@ -1,7 +1,8 @@
-"""Two boxes that stand between people and servers, in their worst form: `boxes.py store|hold PORT SERVER_PORT`.
+"""Boxes that stand between people and servers, in their worst form: `boxes.py store|hold|cut PORT SERVER_PORT`.
 
 - `store` passes a response on when it is complete (a virus scanner, a TLS-inspecting proxy);
-- `hold` keeps the last piece back until the next one comes (an antivirus on a desktop).
+- `hold` keeps the last piece back until the next one comes (an antivirus on a desktop);
+- `cut` ends a response when nothing has come for a second (a firewall, a load balancer).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 Pass = Callable[[AsyncIterator[bytes], asyncio.StreamWriter], Awaitable[None]]
 
@@ -24,6 +26,13 @@ async def hold(pieces: AsyncIterator[bytes], to: asyncio.StreamWriter) -> None:
         to.write(held)
         held = piece
     to.write(held)
+
+
+async def cut(pieces: AsyncIterator[bytes], to: asyncio.StreamWriter) -> None:
+    with suppress(TimeoutError, StopAsyncIteration):
+        while True:
+            async with asyncio.timeout(1):
+                to.write(await anext(pieces))
 
 
 async def serve(pass_on: Pass, port: int, server_port: int) -> None:
@@ -60,4 +69,4 @@ async def pieces_of(source: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve({"store": store, "hold": hold}[sys.argv[1]], int(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(serve({"store": store, "hold": hold, "cut": cut}[sys.argv[1]], int(sys.argv[2]), int(sys.argv[3])))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
 
+from server.doctor.command import judge_all
+from server.doctor.findings import Finding
+from server.doctor.probes import Place, set_clock
 from tests.networks.clients import (
     BROKEN,
     TRANSPORTS,
@@ -78,6 +81,7 @@ class Outcome:
     cancelled: bool
     cancelled_after: float
     stale: bool
+    diagnosis: Mapping[Transport, Finding]
 
 
 async def measure(setup: Setup, proxy: Proxy, server_url: str, form: Form) -> Outcome:
@@ -88,6 +92,7 @@ async def measure(setup: Setup, proxy: Proxy, server_url: str, form: Form) -> Ou
     pair = await asyncio.gather(*(compare(path, direct, form) for _ in range(2)))
     climbed = await climb(path, direct, form)
     stale = await replays(path, climbed)
+    diagnosis = await diagnose(path)
     cancelled, cancelled_after = await cancel(path, direct, climbed.rung)
     resumed, resumed_after = await survive(path, direct, proxy, climbed.rung, form)
     assert climbed.found is not None
@@ -102,6 +107,7 @@ async def measure(setup: Setup, proxy: Proxy, server_url: str, form: Form) -> Ou
         cancelled,
         cancelled_after,
         stale,
+        diagnosis,
     )
 
 
@@ -201,6 +207,13 @@ async def replays(path: Path, read_before: LadderClient) -> bool:
                 return False
             await asyncio.sleep(0.1)
     return True
+
+
+async def diagnose(path: Path) -> Mapping[Transport, Finding]:
+    """What `xionimus doctor` would say."""
+    place = Place(path.url, proxy=path.proxy)
+    clock, _ = await set_clock(place)
+    return await judge_all(place, clock)
 
 
 async def cancel(path: Path, direct: Path, rung: Transport) -> tuple[bool, float]:

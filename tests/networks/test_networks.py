@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from server.doctor.advice import WORKING, advice
 from tests.networks.clients import RUNGS
 from tests.networks.measure import SHORT, Outcome
 from tests.networks.running import measure_all
@@ -57,6 +58,18 @@ def test_the_text_survives_a_kill_of_the_proxy(outcome: Outcome) -> None:
 
 def test_an_answer_is_cancelled_through_it(outcome: Outcome) -> None:
     assert outcome.cancelled
+
+
+def test_the_doctor_says_what_happens_to_a_client(outcome: Outcome) -> None:
+    rung = next(rung for rung in RUNGS if outcome.diagnosis[rung].verdict in WORKING)
+    assert rung == outcome.rung
+    websocket = outcome.diagnosis["websocket"].verdict
+    assert (websocket in WORKING) == (outcome.delays["websocket"].first is not None)
+
+
+def test_what_is_advised_leaves_nothing_to_advise(outcome: Outcome) -> None:
+    if "as advised" in outcome.setup.name:
+        assert advice(outcome.diagnosis, {}) == []
 
 
 def test_nobody_sees_what_is_not_theirs(outcome: Outcome) -> None:
