@@ -89,11 +89,12 @@ async def measure(setup: Setup, proxy: Proxy, server_url: str, form: Form) -> Ou
     path = path_to(setup, proxy, server_url)
     direct = Path(server_url)
     await warm(path)
-    pair = await asyncio.gather(*(compare(path, direct, form) for _ in range(2)))
-    climbed = await climb(path, direct, form)
-    stale = await replays(path, climbed)
-    diagnosis = await diagnose(path)
-    cancelled, cancelled_after = await cancel(path, direct, climbed.rung)
+    *pair, climbed = await asyncio.gather(
+        compare(path, direct, form), compare(path, direct, form), climb(path, direct, form)
+    )
+    stale, diagnosis, (cancelled, cancelled_after) = await asyncio.gather(
+        replays(path, climbed), diagnose(path), cancel(path, direct, climbed.rung)
+    )
     resumed, resumed_after = await survive(path, direct, proxy, climbed.rung, form)
     assert climbed.found is not None
     return Outcome(

@@ -24,12 +24,19 @@ def measure_all(setups: Sequence[Setup], form: Form, at_once: int) -> dict[str, 
         (top / "server").mkdir(mode=0o700)
         with running(top / "server", XIONIMUS_DEMO_DELAY=PACE) as server:
             outcomes = asyncio.run(_measure(here, top, server, form, at_once))
-    return {setup.name: outcome for setup, outcome in zip(here, outcomes, strict=True)}
+            # A busy machine looks like a slow network: what is not as expected is measured once more, alone.
+            again = [setup for setup in here if not _as_expected(setup, outcomes[setup.name])]
+            outcomes |= asyncio.run(_measure(again, top / "again", server, form, 1))
+    return outcomes
+
+
+def _as_expected(setup: Setup, outcome: Outcome | Exception) -> bool:
+    return isinstance(outcome, Outcome) and outcome.rung == setup.ends_on and outcome.delays["poll"].whole
 
 
 async def _measure(
     setups: Sequence[Setup], folder: Path, server: ServerProcess, form: Form, at_once: int
-) -> list[Outcome | Exception]:
+) -> dict[str, Outcome | Exception]:
     places = asyncio.Semaphore(at_once)
 
     async def one(setup: Setup, number: int, port: int) -> Outcome | Exception:
@@ -41,4 +48,5 @@ async def _measure(
                 return error
 
     ports = free_ports(len(setups))
-    return await asyncio.gather(*map(one, setups, range(len(setups)), ports))
+    outcomes = await asyncio.gather(*map(one, setups, range(len(setups)), ports))
+    return {setup.name: outcome for setup, outcome in zip(setups, outcomes, strict=True)}

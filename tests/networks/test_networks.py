@@ -15,7 +15,7 @@ from tests.networks.measure import SHORT, Outcome
 from tests.networks.running import measure_all
 from tests.networks.setups import SETUPS, Setup
 
-AT_ONCE = 5
+AT_ONCE = 7
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -39,7 +39,7 @@ def outcome(request: pytest.FixtureRequest, outcomes: Mapping[str, Outcome | Exc
 def test_a_client_gets_the_whole_text_by_some_rung(outcome: Outcome) -> None:
     assert outcome.whole
     assert outcome.rung == outcome.setup.ends_on
-    assert outcome.found < 3.0 * (RUNGS.index(outcome.rung) + 1)
+    assert outcome.found < 3.0 * RUNGS.index(outcome.rung) + 8.0  # seconds; in quiet it is less than one more
 
 
 def test_long_poll_works(outcome: Outcome) -> None:
