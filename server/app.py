@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
@@ -36,6 +37,7 @@ from server.storage.database import Database, DatabaseRefused
 from server.storage.event_log import SqliteEventLog
 from server.storage.migrations import SchemaTooNew, migrate
 from server.storage.store import SqliteStore
+from server.transports.compression import StreamCompression
 from server.transports.connections import Connections
 
 logger = logging.getLogger(__name__)
@@ -165,6 +167,7 @@ class Application:
                 Mount("/static/vendor", StaticFiles(directory=VENDOR)),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
+            middleware=[Middleware(StreamCompression)] if settings.stream_compression == "gzip" else [],
             exception_handlers=errors.handlers(),
             lifespan=self._lifespan,
         )

@@ -41,7 +41,7 @@ class Form:
 
 
 SHORT = Form(words=10, grace=2.0)
-FULL = Form(words=60, grace=3.0)
+FULL = Form(words=30, grace=3.0)
 
 
 @dataclass
