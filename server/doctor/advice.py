@@ -44,7 +44,7 @@ def advice(findings: Mapping[Transport, Finding], silences: Mapping[Transport, F
     if Verdict.HELD_ONE in verdicts:
         said.append(
             "Something holds the last piece back until the next one; antivirus programs do. The server sends a "
-            "comment behind the last event, so at worst half a second is lost."
+            "comment behind the last event, so half a second is lost at worst; on a WebSocket, 20 s."
         )
     if findings["websocket"].verdict is Verdict.BLOCKED:
         said.append("WebSocket is not passed on: the proxy needs the Upgrade header. Nothing else depends on it.")

@@ -12,6 +12,7 @@ import pytest
 from server.chat.reading import Reader
 from server.transports.connections import Connections
 from tests.networks.clients import Path, ask, events_of, new_session
+from tests.networks.setups import BOX, Setup, free_ports, proxying
 from tests.serving import ServerProcess, running
 
 FORMS = {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}
@@ -92,7 +93,7 @@ async def test_nothing_on_the_way_may_keep_or_change_or_buffer_it(server: Server
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder: Folder = tmp_path_factory.mktemp("hasty")
-    with running(folder, XIONIMUS_HEARTBEAT="0.2", XIONIMUS_STREAM_MAX_AGE="1.5") as process:
+    with running(folder, XIONIMUS_HEARTBEAT="0.2", XIONIMUS_STREAM_MAX_AGE="2") as process:
         yield process
 
 
@@ -103,8 +104,21 @@ async def test_silence_is_broken_by_heartbeats_and_age_breaks_the_stream_off(has
     await ask(Path(hasty.url), session, "one")
     started = time.monotonic()
     received = await everything(f"{hasty.url}{events_of(session)}?after=0&format={form}")
-    assert 1.1 < time.monotonic() - started < 3
+    assert 1.5 < time.monotonic() - started < 4
     assert {"sse": b"\n:\n:\n", "ndjson": b"}\n\n\n"}[form] in received
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("form", FORMS)
+async def test_heartbeats_keep_a_stream_alive_where_silence_is_cut(
+    hasty: ServerProcess, form: str, tmp_path: Folder
+) -> None:
+    session = await new_session(Path(hasty.url))
+    setup = Setup("cuts after 1 s", BOX, arguments=("cut", "PORT", "SERVER"))
+    with proxying(setup, tmp_path / "box", free_ports(1)[0], hasty.port) as proxy:
+        started = time.monotonic()
+        await everything(f"http://127.0.0.1:{proxy.port}{events_of(session)}?after=0&format={form}")
+    assert time.monotonic() - started > 1.5
 
 
 async def everything(url: str) -> bytes:
