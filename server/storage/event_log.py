@@ -136,20 +136,20 @@ class SqliteEventLog:
     def __init__(self, database: Database, run: str | None = None) -> None:
         self.run = run or new_run()
         self._database = database
-        self._writer: GroupCommit[_Job] = GroupCommit(self._commit)
+        self.writer: GroupCommit[_Job] = GroupCommit(self._commit)
         self._tails: dict[Stream, Tail] = {}
         self._dropped = 0
 
     def start(self) -> None:
-        self._writer.start()
+        self.writer.start()
 
     async def aclose(self) -> None:
-        await self._writer.aclose()
+        await self.writer.aclose()
 
     # The port.
 
     def append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None) -> Future[Sequence[Event]]:
-        return self._writer.submit(_Append(stream, entries, claim))
+        return self.writer.submit(_Append(stream, entries, claim))
 
     async def span(self, stream: Stream) -> Span:
         return (await self._tail(stream)).span
@@ -189,7 +189,7 @@ class SqliteEventLog:
 
         It may run twice: change nothing in it but the database.
         """
-        result: Result = await self._writer.submit(_Body(body))
+        result: Result = await self.writer.submit(_Body(body))
         return result
 
     def forget(self, stream: Stream) -> None:
