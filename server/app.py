@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from server import __version__
 from server.api import errors, openapi, page
@@ -34,6 +35,7 @@ from server.storage.event_log import SqliteEventLog
 from server.storage.migrations import SchemaTooNew, migrate
 from server.storage.store import SqliteStore
 from server.streaming.measures import LoopLag
+from server.transports.compression import StreamCompression
 from server.transports.connections import Connections
 
 logger = logging.getLogger(__name__)
@@ -154,13 +156,14 @@ class Application:
     def _starlette(self) -> Starlette:
         settings = self.settings
         logs = LogResponses(self.connections, settings.stream_send_timeout)
+        streams = StreamAPI(self.service, self.connections)
         described = [
             route
             for part in (
                 SessionsAPI(self.service, logs, settings.max_body),
                 MessagesAPI(self.service, logs, settings.max_body),
                 ProvidersAPI(self.providers),
-                StreamAPI(self.service, self.connections),
+                streams,
                 HealthAPI(self.service, self._store.check),
                 MetricsAPI(self._collector()),
             )
@@ -170,9 +173,11 @@ class Application:
             routes=[
                 *described,
                 *WebSocketAPI(self.service, self.connections, settings.stream_send_timeout).routes(),
+                *streams.websocket_routes(),
                 *openapi.routes(openapi.describe(described, __version__)),
                 *page.routes(STATIC, VENDOR),
             ],
+            middleware=[Middleware(StreamCompression)] if settings.stream_compression == "gzip" else [],
             exception_handlers=errors.handlers(),
             lifespan=self._lifespan,
         )

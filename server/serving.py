@@ -144,7 +144,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "timeout_graceful_shutdown": CLOSING,
         "http": partial(Protocol, settings.stream_send_timeout),
         "ws_max_size": 1 << 20,
-        "ws_per_message_deflate": False,
+        "ws_per_message_deflate": settings.stream_compression == "gzip",
         "server_header": False,
     }
 

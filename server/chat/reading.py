@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from server.chat.errors import NotFound
 from server.chat.models import Message, now, timestamp
 from server.streaming.events import Cursor, Event, encode
-from server.streaming.log import CursorReset, EventLog, Span, Stream, UnknownStream, at_most, follow
+from server.streaming.log import CursorReset, EventLog, Span, Stream, UnknownStream, follow
 
 ENDS = frozenset({"complete", "error"})
 EVERYTHING = "0"  # as a cursor: from the first event that is kept
@@ -159,7 +159,7 @@ class Reader:
 
     async def _page(self, cursor: Cursor, until: float, limit: int, max_bytes: int) -> Page:
         while not self._over_at(cursor):
-            batch = at_most(await self._log.read(self.target.stream, cursor, limit), max_bytes)
+            batch = await self._log.read(self.target.stream, cursor, limit, max_bytes)
             wanted, ended = self.target.chosen(batch)
             cursor = (wanted or batch)[-1].cursor if batch else cursor
             if wanted:

@@ -26,6 +26,10 @@ HEADERS = {
 # Bytes. uvicorn takes a piece whole when there is any room, so this is what a client that reads nothing costs us.
 PART = 65_536
 
+# Seconds between the first write and the second. Caddy's gzip holds a response back for good if it finds 512 bytes or
+# more at its first look, so it has to find `ready` alone there, also when there is much to follow.
+FIRST_ALONE = 0.01
+
 Frame = Callable[[Sequence[Event]], bytes]
 
 
@@ -92,11 +96,12 @@ class LogResponse(Response):
 class HttpClient:
     """A connection of ASGI's HTTP."""
 
-    __slots__ = ("_frame", "_receive", "_resting", "_send", "_send_timeout", "_woken", "gone", "silence")
+    __slots__ = ("_begun", "_frame", "_receive", "_resting", "_send", "_send_timeout", "_woken", "gone", "silence")
 
     def __init__(self, frame: Frame, receive: Receive, send: Send, send_timeout: float) -> None:
         self.gone = False
         self.silence = 0
+        self._begun = False
         self._frame = frame
         self._receive = receive
         self._send = send
@@ -127,6 +132,9 @@ class HttpClient:
                 async with asyncio.timeout(self._send_timeout):
                     await self._send(_part(part))
                 self.silence = 0
+        if body and not self._begun:
+            self._begun = True
+            await asyncio.sleep(FIRST_ALONE)
 
     async def wait_for_room(self) -> None:
         """Raises TimeoutError if the client does not take what was sent before."""
