@@ -17,6 +17,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from server import __version__
+from server.access.gate import Gate
+from server.access.hosts import Hosts, is_loopback
+from server.access.limits import CallerLimits
+from server.access.origins import Origins
+from server.access.sign_in import SignIn
+from server.access.tickets import Tickets, TicketsAPI
+from server.access.tokens import Tokens
 from server.api import errors, openapi
 from server.api.health import HealthAPI
 from server.api.messages import MessagesAPI
@@ -56,6 +63,7 @@ class Application:
     """Everything that lives as long as the server. `asgi` is what uvicorn serves."""
 
     def __init__(self, settings: Settings) -> None:
+        refuse_strangers(settings)
         self.settings = settings
         self.providers: ProviderRegistry = build_providers(settings)
         self._database = Database(sqlite_path(settings.database_url))
@@ -78,7 +86,10 @@ class Application:
             retention=timedelta(seconds=settings.retention),
         )
         self.connections = Connections(settings.heartbeat, settings.stream_max_age)
-        self.asgi = self._starlette()
+        self._tokens = Tokens(settings.tokens)
+        self._tickets = Tickets()
+        self.starlette = self._starlette()
+        self.asgi = self._gate()
         self._opened = False
         self._draining: asyncio.Task[None] | None = None
         # Our streams end themselves: sse-starlette would cut them at the first signal.
@@ -148,6 +159,7 @@ class Application:
             for part in (
                 SessionsAPI(self.service, logs, settings.max_body),
                 MessagesAPI(self.service, logs, settings.max_body),
+                TicketsAPI(self.service, self._tickets),
                 ProvidersAPI(self.providers),
                 StreamAPI(self.service, self.connections),
                 HealthAPI(self.service, self._store.check),
@@ -159,12 +171,24 @@ class Application:
                 *described,
                 *WebSocketAPI(self.service, self.connections, settings.stream_send_timeout).routes(),
                 *openapi.routes(openapi.describe(described, __version__)),
+                *SignIn(self._tokens).routes(),
                 Route("/", page),
                 Mount("/static/vendor", StaticFiles(directory=VENDOR)),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
             exception_handlers=errors.handlers(),
             lifespan=self._lifespan,
+        )
+
+    def _gate(self) -> Gate:
+        settings = self.settings
+        return Gate(
+            self.starlette,
+            Hosts((*settings.allowed_hosts, settings.host.lower())),
+            Origins(settings.allowed_origins),
+            self._tokens,
+            self._tickets,
+            CallerLimits(settings.caller_requests, settings.caller_streams),
         )
 
 
@@ -181,6 +205,15 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def create() -> Starlette:
+def refuse_strangers(settings: Settings) -> None:
+    """Raises SettingsError where anybody could come in."""
+    if not settings.tokens and not is_loopback(settings.host):
+        raise SettingsError(
+            f"XIONIMUS_HOST={settings.host} lets others reach the server, and nobody would have to sign in.\n"
+            "Run `xionimus token add NAME` and put the line it prints into .env, or leave XIONIMUS_HOST=127.0.0.1"
+        )
+
+
+def create() -> Gate:
     """For uvicorn's own command line, and for --reload."""
     return Application(load_settings()).asgi

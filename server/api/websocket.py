@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.api import schemas
 from server.api.errors import ProblemError, problem_of
-from server.api.requests import OWNER, cursor_in
+from server.api.requests import cursor_in, owner_of
 from server.chat.errors import ChatError, NotFound
 from server.chat.models import now, timestamp
 from server.chat.reading import Reader
@@ -54,8 +54,8 @@ class WebSocketAPI:
         session_id = schemas.InSession.model_validate(websocket.path_params).session_id
         cursor = cursor_in(websocket)
         if cursor is None:
-            await self._service.open_session(OWNER, session_id)
-        reader = await self._service.read_session(OWNER, session_id, cursor)
+            await self._service.open_session(owner_of(websocket), session_id)
+        reader = await self._service.read_session(owner_of(websocket), session_id, cursor)
         await reader.open()
         return reader
 
@@ -96,17 +96,17 @@ class WebSocketAPI:
         frame = FRAMES.validate_json(text)
         if isinstance(frame, schemas.ChatFrame):
             question = Question(session_id, frame.content, frame.parent_id, frame.client_id)
-            await self._service.ask(OWNER, question, frame.how(frame.client_id))
+            await self._service.ask(owner_of(websocket), question, frame.how(frame.client_id))
         elif isinstance(frame, schemas.CancelFrame):
-            await self._cancel(session_id, frame.message_id)
+            await self._cancel(owner_of(websocket), session_id, frame.message_id)
         else:
             await websocket.send_text(encode({"type": "pong", "timestamp": timestamp(now())}))
 
-    async def _cancel(self, session_id: str, message_id: str) -> None:
-        found = await self._service.message(OWNER, message_id)
+    async def _cancel(self, owner: str, session_id: str, message_id: str) -> None:
+        found = await self._service.message(owner, message_id)
         if found.message.session_id != session_id:
             raise NotFound(f"there is no message {message_id} in this session")
-        await self._service.cancel(OWNER, message_id)
+        await self._service.cancel(owner, message_id)
 
 
 async def _tell_problem(websocket: WebSocket, error: Exception) -> None:
