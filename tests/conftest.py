@@ -11,8 +11,8 @@ from tests.serving import ServerProcess, running
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": True}  # the loop that the server runs on
 
 
 @pytest.fixture(scope="session")

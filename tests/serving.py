@@ -44,7 +44,7 @@ class ServerProcess:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("XIONIMUS_", "OPENAI_", "ANTHROPIC_", "PERPLEXITY_"))
+            if not name.startswith(("XIONIMUS_", "OPENAI_", "ANTHROPIC_", "PERPLEXITY_", "PYTHONDONTWRITEBYTECODE"))
         }
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
