@@ -7,14 +7,18 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from server import __version__
-from server.settings import PREFIX, Settings, SettingsError, load_settings
+from server.settings import PREFIX, Settings, SettingsError, TokenHash, load_settings
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser().parse_args(arguments)
+    if chosen.command == "token":
+        return add_token(chosen.name)
     overrides = {
         "host": chosen.host,
         "port": chosen.port,
@@ -41,7 +45,26 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--reload", action="store_true", help="start anew when the code changes")
     found.add_argument("--log-level", choices=LOG_LEVELS, help="(info)")
     found.add_argument("--version", action="version", version=f"xionimus {__version__}")
+    commands = found.add_subparsers(dest="command", metavar="COMMAND")
+    token = commands.add_parser("token", help="let somebody in").add_subparsers(required=True, metavar="COMMAND")
+    add = token.add_parser("add", help="make a token, and show it this once")
+    add.add_argument("name", metavar="NAME", help="whose it is")
     return found
+
+
+def add_token(name: str) -> int:
+    from server.access.tokens import hash_of, new_token
+
+    token = new_token()
+    try:
+        made = TokenHash(name=name, sha256=hash_of(token))
+    except ValidationError:
+        print("xionimus: a name has 1 to 64 letters, digits, or _ . @ -", file=sys.stderr)
+        return 2
+    print(f"The token of {name}, shown only this once:\n\n  {token}\n")
+    print("The line for .env, or behind a comma in the one that is there; then start the server again:\n")
+    print(f"  {PREFIX}TOKENS={made.name}:{made.sha256}")
+    return 0
 
 
 def run(settings: Settings, reload: bool) -> int:

@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from server import __version__
+from server import __version__, logs
 from server.access.gate import Gate
 from server.access.hosts import Hosts, is_loopback
 from server.access.limits import CallerLimits
@@ -83,6 +83,7 @@ class Application:
             self.providers,
             heartbeat=settings.heartbeat,
             max_answers=settings.max_answers,
+            max_answers_each=settings.caller_answers if settings.tokens else None,
             retention=timedelta(seconds=settings.retention),
         )
         self.connections = Connections(settings.heartbeat, settings.stream_max_age)
@@ -216,4 +217,6 @@ def refuse_strangers(settings: Settings) -> None:
 
 def create() -> Gate:
     """For uvicorn's own command line, and for --reload."""
-    return Application(load_settings()).asgi
+    settings = load_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    return Application(settings).asgi

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from contextlib import suppress
 from types import FrameType
@@ -12,8 +11,9 @@ from typing import Any
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from server import __version__
+from server import __version__, logs
 from server.app import Application, StartRefused
+from server.bounds import Bounds, http_protocol, websocket_protocol
 from server.settings import Settings
 
 MARGIN = 1.0  # seconds for uvicorn to close connections after the grace time
@@ -53,19 +53,10 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-class _CutStreams(logging.Filter):
-    """Streams that we cut on purpose are no error."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.msg != "ASGI callable returned without completing response."
-
-
 def serve(settings: Settings) -> int:
     """Serve until a signal comes; the status for the shell."""
     application = Application(settings)
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=settings.log_level.upper())
-    logging.getLogger("databases").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.error").addFilter(_CutStreams())
+    logs.configure(settings.log_level, settings.log_format)
     server = Server(uvicorn.Config(application.asgi, **options(settings)), application)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it is done with it
         server.run()
@@ -77,18 +68,33 @@ def serve_reloading(settings: Settings) -> None:
 
 
 def options(settings: Settings) -> dict[str, Any]:
+    bounds = bounds_of(settings)
     return {
         "host": settings.host,
         "port": settings.port,
         "log_level": settings.log_level,
         "log_config": None,
-        "access_log": settings.log_level == "debug",
+        "access_log": False,  # the gate's is without queries
+        "http": http_protocol(bounds),
+        "ws": websocket_protocol(bounds),
+        "proxy_headers": bool(settings.trusted_proxies),
+        "forwarded_allow_ips": list(settings.trusted_proxies),
         "lifespan": "on",
         "timeout_graceful_shutdown": int(settings.shutdown_grace + MARGIN),
         "ws_max_size": 1 << 20,
         "ws_per_message_deflate": False,
         "server_header": False,
     }
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    return Bounds(
+        max_headers=settings.max_headers,
+        max_head=settings.max_head,
+        head_timeout=settings.head_timeout,
+        body_timeout=settings.body_timeout,
+        stuck=settings.stream_send_timeout + MARGIN,
+    )
 
 
 def greeting(application: Application, address: tuple[str, int]) -> str:
@@ -98,9 +104,16 @@ def greeting(application: Application, address: tuple[str, int]) -> str:
     lines = [
         f"Xionimus {__version__} on http://{settings.host}:{address[1]}",
         f"  kept in    {settings.database_url.removeprefix('sqlite:///')}",
+        f"  open to    {_visitors(settings)}",
         f"  answering  {', '.join(info.id for info in ready)} (default: {application.providers.default})",
     ]
     if missing:
         lines.append(f"  no key     {', '.join(info.id for info in missing)}: set the key in .env, then start again")
     lines.append("  next       open the address in a browser; the API is described at /docs; Ctrl+C stops")
     return "\n".join(lines)
+
+
+def _visitors(settings: Settings) -> str:
+    if settings.tokens:
+        return ", ".join(sorted({token.name for token in settings.tokens})) + ", with a token each"
+    return f"whoever reaches {settings.host}; `xionimus token add NAME` lets others in"

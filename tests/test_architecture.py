@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "server"
 # Lowest first; parts on one row never import each other.
 ROWS = (
     ("__init__",),
-    ("streaming", "settings"),
+    ("streaming", "settings", "logs", "bounds"),
     ("chat",),
     ("providers", "storage", "transports"),
     ("api",),
@@ -29,16 +29,18 @@ LEVELS = {part: level for level, row in enumerate(ROWS) for part in row}
 OUTSIDE = {
     "__init__": set(),
     "streaming": set(),
+    "logs": {"structlog"},
+    "bounds": {"httptools", "uvicorn", "websockets"},
     "settings": {"dotenv", "platformdirs", "pydantic", "pydantic_settings"},
     "chat": set(),
-    "providers": {"anthropic", "anyio", "httpx2", "openai", "pydantic"},
+    "providers": {"anthropic", "anyio", "httptools", "httpx2", "openai", "pydantic"},
     "storage": {"databases", "aiosqlite"},
     "transports": {"sse_starlette", "starlette"},
     "api": {"pydantic", "sse_starlette", "starlette"},
     "access": {"limits", "starlette", "structlog"},
     "app": {"sse_starlette", "starlette"},
     "serving": {"uvicorn"},
-    "__main__": set(),
+    "__main__": {"pydantic"},
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -77,7 +79,7 @@ def test_a_layer_uses_only_its_own_packages(module: Path) -> None:
 
 
 def test_modules_import_each_other_without_cycles() -> None:
-    graph = {dotted(module): {name for name in resolved(module)} for module in MODULES}
+    graph = {dotted(module): set(resolved(module)) for module in MODULES}
     done: set[str] = set()
     while ready := {name for name, needs in graph.items() if name not in done and needs <= done}:
         done |= ready

@@ -132,7 +132,7 @@ class Visit:
         told = problem_of(refused, self._scope["path"])
         if self._scope["type"] == "http":
             await self._answer(refused, told["status"])(self._scope, receive, self.send)
-        elif told["status"] == 403:
+        elif told["status"] in (400, 403):
             await respond(told)(self._scope, receive, self.send)
         else:
             await self._accept_and_close(refused.code, encode({"type": "error", "problem": told}), receive)

@@ -35,6 +35,7 @@ ASKING_PROBLEMS = (
     "idempotency_key_reused",
     "unknown_model",
     "provider_not_configured",
+    "rate_limited",
     "draining",
     "overloaded",
     "storage_unavailable",
