@@ -32,11 +32,16 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # Ours and uvicorn's at the level that was asked for. Libraries tell whole requests and queries at theirs.
+    # Only ours at the level that was asked for: at `debug`, libraries tell whole requests and queries.
     root.setLevel(logging.WARNING)
-    for name in ("server", "uvicorn"):
-        logging.getLogger(name).setLevel(level.upper())
+    logging.getLogger("server").setLevel(level.upper())
+    logging.getLogger("uvicorn").setLevel(uvicorn_level(level).upper())
     logging.getLogger("uvicorn.error").addFilter(_noise)
+
+
+def uvicorn_level(level: str) -> str:
+    """Its `debug` is that of the WebSocket library: all headers and frames, through uvicorn's logger."""
+    return "info" if level == "debug" else level
 
 
 def _described() -> list[Processor]:
@@ -48,6 +53,7 @@ def _described() -> list[Processor]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         # As text at once, and plainly: a traceback that shows local variables shows keys.
         structlog.processors.format_exc_info,
+        _without_colors,
         redact,
     ]
 
@@ -62,6 +68,11 @@ def redact(logger: object, method: str, event: EventDict) -> EventDict:
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = SECRET.sub(REDACTED, value)
+    return event
+
+
+def _without_colors(logger: object, method: str, event: EventDict) -> EventDict:
+    event.pop("color_message", None)  # uvicorn's message once more
     return event
 
 

@@ -72,7 +72,7 @@ def options(settings: Settings) -> dict[str, Any]:
     return {
         "host": settings.host,
         "port": settings.port,
-        "log_level": settings.log_level,
+        "log_level": logs.uvicorn_level(settings.log_level),
         "log_config": None,
         "access_log": False,  # the gate's is without queries
         "http": http_protocol(bounds),

@@ -6,14 +6,14 @@ import re
 
 import httpx
 import pytest
-from httpx_ws import WebSocketDisconnect, connect_ws
+from httpx_ws import WebSocketDisconnect
 
 from server.__main__ import main
 from server.access.sign_in import COOKIE, LOCAL_PATH, SECURE_COOKIE
 from server.access.tickets import LIFETIME, Tickets
 from server.access.tokens import Tokens, new_token
 from server.settings import Settings, TokenHash
-from tests.access.people import ADA, BOB, bearer, line
+from tests.access.people import ADA, BOB, bearer, line, socket_to
 from tests.serving import ServerProcess
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
@@ -139,13 +139,13 @@ def test_a_cookie_opens_streams_and_sockets(asking: ServerProcess) -> None:
         client.post(f"{asking.url}/api/sessions", json={"id": "by-cookie"})
         with client.stream("GET", f"{asking.url}/api/sessions/by-cookie/events") as stream:
             assert stream.status_code == 200
-    with connect_ws(f"{asking.url}/ws/chat/by-cookie", httpx.Client(headers=cookie)) as socket:
+    with socket_to(f"{asking.url}/ws/chat/by-cookie", cookie) as socket:
         assert socket.receive_json(timeout=10)["type"] == "ready"
 
 
 @pytest.mark.parametrize("headers", [{}, bearer("wrong"), {"Cookie": f"{SECURE_COOKIE}=wrong"}], ids=str)
 def test_a_socket_without_a_token_is_closed_for_good(asking: ServerProcess, headers: dict[str, str]) -> None:
-    with connect_ws(f"{asking.url}/ws/chat/s", httpx.Client(headers=headers)) as socket:
+    with socket_to(f"{asking.url}/ws/chat/s", headers) as socket:
         assert socket.receive_json(timeout=10)["problem"]["code"] == "unauthorized"
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_json(timeout=10)
