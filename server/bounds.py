@@ -13,10 +13,13 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
+from websockets.http11 import MAX_LINE_LENGTH
 
 FRAMES = 1_000  # a second: whole ones, pieces, pings and pongs
 PIECES = 1_024  # of one message, which may have 1 MiB: empty ones would add up to no size at all
 TOO_MANY_FRAMES = 4503
+
+LINE_MARGIN = 32  # bytes of a line besides what is counted
 
 ANSWER = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
 
@@ -111,7 +114,12 @@ class BoundedHttp(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._disarm()
-        super().handle_websocket_upgrade()
+        lines = [self.url, *(name + value for name, value in self.headers)]
+        if max(len(line) for line in lines) > MAX_LINE_LENGTH - LINE_MARGIN:
+            # The WebSocket library refuses these as well, but then nobody closes the connection.
+            self._refuse(431, b"A header of the request is too large.")
+        else:
+            super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
         super().pause_writing()

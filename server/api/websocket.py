@@ -25,6 +25,7 @@ from server.transports.websocket import CloseCode, send_log
 FRAMES = TypeAdapter[schemas.ChatFrame | schemas.CancelFrame | schemas.PingFrame](schemas.Frame)
 MAX_FRAMES = 200  # within
 FRAMES_WINDOW = 10.0  # seconds
+GONE = (WebSocketDisconnect, RuntimeError)  # Starlette's words for a client that has left
 
 
 class WebSocketAPI:
@@ -46,7 +47,7 @@ class WebSocketAPI:
             return
         code = await self._serve(websocket, reader)
         if code is not None:
-            with suppress(RuntimeError, WebSocketDisconnect):  # it may be gone already
+            with suppress(*GONE):  # it may be gone already
                 await websocket.close(code)
 
     async def _reader(self, websocket: WebSocket) -> Reader:
@@ -63,17 +64,19 @@ class WebSocketAPI:
         """Send the log and take commands until one of the two ends; the code to close with, if still open."""
         sending = asyncio.create_task(send_log(websocket, reader, self._connections, self._send_timeout))
         taking = asyncio.create_task(self._take_frames(websocket, reader.target.session_id))
-        done, pending = await asyncio.wait({sending, taking}, return_when=asyncio.FIRST_COMPLETED)
+        _, pending = await asyncio.wait({sending, taking}, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        try:
-            return done.pop().result()
-        except WebSocketDisconnect:
-            return None
-        except ChatError as error:
-            await _tell_problem(websocket, error)
-            return _code_for(error)
+        # Both are looked at: when the client leaves, both may have failed of it.
+        for ended in await asyncio.gather(sending, taking, return_exceptions=True):
+            if isinstance(ended, ChatError):
+                await _tell_problem(websocket, ended)
+                return _code_for(ended)
+            if isinstance(ended, Exception) and not isinstance(ended, GONE):
+                raise ended
+            if isinstance(ended, CloseCode):
+                return ended
+        return None
 
     async def _take_frames(self, websocket: WebSocket, session_id: str) -> CloseCode | None:
         times: deque[float] = deque(maxlen=MAX_FRAMES)
@@ -111,7 +114,7 @@ class WebSocketAPI:
 
 async def _tell_problem(websocket: WebSocket, error: Exception) -> None:
     told: dict[str, Any] = {"type": "error", "problem": problem_of(error, websocket.url.path)}
-    with suppress(RuntimeError, WebSocketDisconnect):
+    with suppress(*GONE):
         await websocket.send_text(encode(told))
 
 
