@@ -11,12 +11,8 @@ from pathlib import Path
 
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
-from server import __version__, logs
+from server import __version__, logs, page
 from server.access.gate import Gate
 from server.access.hosts import Hosts, is_loopback
 from server.access.limits import CallerLimits
@@ -27,6 +23,7 @@ from server.access.tokens import Tokens
 from server.api import errors, openapi
 from server.api.health import HealthAPI
 from server.api.messages import MessagesAPI
+from server.api.metrics import MetricsAPI, ServerCollector
 from server.api.operation import routes_of
 from server.api.providers import ProvidersAPI
 from server.api.reading import LogResponses
@@ -43,6 +40,7 @@ from server.storage.database import Database, DatabaseRefused
 from server.storage.event_log import SqliteEventLog
 from server.storage.migrations import SchemaTooNew, migrate
 from server.storage.store import SqliteStore
+from server.streaming.measures import LoopLag
 from server.transports.connections import Connections
 
 logger = logging.getLogger(__name__)
@@ -87,6 +85,7 @@ class Application:
             retention=timedelta(seconds=settings.retention),
         )
         self.connections = Connections(settings.heartbeat, settings.stream_max_age)
+        self._lag = LoopLag()
         self._tokens = Tokens(settings.tokens)
         self._tickets = Tickets()
         self.starlette = self._starlette()
@@ -95,6 +94,16 @@ class Application:
         self._draining: asyncio.Task[None] | None = None
         # Our streams end themselves: sse-starlette would cut them at the first signal.
         AppStatus.enable_automatic_graceful_drain = False
+
+    def _collector(self) -> ServerCollector:
+        return ServerCollector(
+            self._generator.tally,
+            self._log.writer.tally,
+            self.connections,
+            self._lag,
+            writing=lambda: self.service.answers,
+            waiting=lambda: self._log.writer.depth,
+        )
 
     def _fallback(self) -> tuple[str, str] | None:
         settings = self.settings
@@ -120,7 +129,7 @@ class Application:
         """Make the storage ready and finish what the last process left. Raises StartRefused."""
         try:
             await self._database.connect()
-            await migrate(self._database.writer)
+            await self._database.write(migrate)
         except (DatabaseRefused, SchemaTooNew) as refused:
             await self._database.disconnect()
             raise StartRefused(str(refused)) from refused
@@ -136,9 +145,11 @@ class Application:
             if not self._opened:
                 await self.open()
             housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+            watching = asyncio.create_task(self._lag.watch(), name="loop lag")
             yield
             await self.drain()
             housekeeping.cancel()
+            watching.cancel()
             await self.providers.aclose()
             await self._log.aclose()
         finally:
@@ -164,6 +175,7 @@ class Application:
                 ProvidersAPI(self.providers),
                 StreamAPI(self.service, self.connections),
                 HealthAPI(self.service, self._store.check),
+                MetricsAPI(self._collector()),
             )
             for route in routes_of(part)
         ]
@@ -173,9 +185,7 @@ class Application:
                 *WebSocketAPI(self.service, self.connections, settings.stream_send_timeout).routes(),
                 *openapi.routes(openapi.describe(described, __version__)),
                 *SignIn(self._tokens).routes(),
-                Route("/", page),
-                Mount("/static/vendor", StaticFiles(directory=VENDOR)),
-                Mount("/static", StaticFiles(directory=STATIC)),
+                *page.routes(STATIC, VENDOR),
             ],
             exception_handlers=errors.handlers(),
             lifespan=self._lifespan,
@@ -191,10 +201,6 @@ class Application:
             self._tickets,
             CallerLimits(settings.caller_requests, settings.caller_streams),
         )
-
-
-async def page(request: Request) -> Response:
-    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
 
 def limits_of(settings: Settings) -> Limits:

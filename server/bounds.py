@@ -5,10 +5,12 @@ body take, a reader that takes nothing, and the frames of a socket.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -39,29 +41,41 @@ def http_protocol(bounds: Bounds) -> Callable[..., asyncio.Protocol]:
     return partial(BoundedHttp, bounds)
 
 
-def websocket_protocol(bounds: Bounds) -> Callable[..., asyncio.Protocol]:
-    return partial(BoundedWebSocket, bounds)
-
-
 class _TooLarge(Exception):
     """The head of a request."""
 
 
-class _Stuck:
-    """Ends a connection whose client takes nothing: closing it would wait for the client, without end."""
+class ClosingTransport:
+    """A transport whose `close` does not wait for ever for a peer that takes nothing.
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._timer: asyncio.TimerHandle | None = None
+    `linger`: seconds that the peer has to take what was sent before.
+    """
 
-    def begin(self, transport: asyncio.Transport) -> None:
-        self.end()
-        self._timer = asyncio.get_running_loop().call_later(self._timeout, transport.abort)
+    __slots__ = ("_linger", "_transport", "write")
 
-    def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def __init__(self, transport: asyncio.Transport, linger: float) -> None:
+        self.write = transport.write
+        self._transport = transport
+        self._linger = linger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(self._linger, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._transport.get_write_buffer_size():
+            reset(self._transport)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    # With a reset, or the kernel would keep what it has and go on trying.
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -71,15 +85,15 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = True
         self._head = 0  # bytes so far
         self._deadline: asyncio.TimerHandle | None = None
-        self._stuck = _Stuck(bounds.stuck)
+        self._stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, ClosingTransport(transport, self._bounds.stuck)))
         self._arm(self._bounds.head_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
-        self._stuck.end()
+        self._unstick()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -122,12 +136,19 @@ class BoundedHttp(HttpToolsProtocol):
             super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
+        # For what is no stream: a file, say. Streams look after themselves, but sooner.
         super().pause_writing()
-        self._stuck.begin(self.transport)
+        self._unstick()
+        self._stuck = self.loop.call_later(2 * self._bounds.stuck, reset, self.transport)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._stuck.end()
+        self._unstick()
+
+    def _unstick(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
 
     def send_400_response(self, msg: str) -> None:
         if self._in_head and self.headers is not None and self._over():
@@ -162,24 +183,11 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    def __init__(self, bounds: Bounds, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._stuck = _Stuck(bounds.stuck)
         self._second = 0.0
         self._frames_in_second = 0
         self._over = False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stuck.end()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._stuck.begin(self.transport)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stuck.end()
 
     def handle_text(self, event: Frame) -> None:
         if self._allowed():

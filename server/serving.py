@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from contextlib import suppress
 from types import FrameType
@@ -13,10 +14,12 @@ from uvicorn.config import STARTUP_FAILURE
 
 from server import __version__, logs
 from server.app import Application, StartRefused
-from server.bounds import Bounds, http_protocol, websocket_protocol
+from server.bounds import BoundedWebSocket, Bounds, http_protocol
 from server.settings import Settings
 
-MARGIN = 1.0  # seconds for uvicorn to close connections after the grace time
+# Seconds after the grace time: for streams to be told, then for uvicorn to close connections.
+TELLING = 1.0
+CLOSING = 0.5
 
 
 class Server(uvicorn.Server):
@@ -45,9 +48,19 @@ class Server(uvicorn.Server):
         if self.started:
             print(greeting(self._application, self.servers[0].sockets[0].getsockname()), flush=True)
 
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        # First give the answers their grace time, and let every stream end in its own way: uvicorn would close
+        # WebSockets with a code of its own, and refuse whoever asks what is going on.
+        await self._application.drain()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=TELLING)
+        await super().shutdown(sockets)  # type: ignore[arg-type]
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
-            self.force_exit = True  # a second signal, of either kind: at once
+            # A second signal: at once. It costs no more than kill -9 does, and that costs nothing.
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
         elif self._loop is not None:
             self._loop.call_soon_threadsafe(self._application.drain)
         super().handle_exit(sig, frame)
@@ -76,11 +89,11 @@ def options(settings: Settings) -> dict[str, Any]:
         "log_config": None,
         "access_log": False,  # the gate's is without queries
         "http": http_protocol(bounds),
-        "ws": websocket_protocol(bounds),
+        "ws": BoundedWebSocket,
         "proxy_headers": bool(settings.trusted_proxies),
         "forwarded_allow_ips": list(settings.trusted_proxies),
         "lifespan": "on",
-        "timeout_graceful_shutdown": int(settings.shutdown_grace + MARGIN),
+        "timeout_graceful_shutdown": CLOSING,
         "ws_max_size": 1 << 20,
         "ws_per_message_deflate": False,
         "server_header": False,
@@ -93,7 +106,7 @@ def bounds_of(settings: Settings) -> Bounds:
         max_head=settings.max_head,
         head_timeout=settings.head_timeout,
         body_timeout=settings.body_timeout,
-        stuck=settings.stream_send_timeout + MARGIN,
+        stuck=settings.stream_send_timeout,
     )
 
 

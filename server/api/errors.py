@@ -6,10 +6,11 @@ import logging
 import math
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 from starlette.types import ExceptionHandler
@@ -76,6 +77,11 @@ def problem_of(error: Exception, instance: str | None = None) -> dict[str, Any]:
     return problem("internal", "the server made a mistake; it is in its log", instance=instance)
 
 
+def path_of(connection: HTTPConnection) -> str:
+    """The path as a URI reference. Not `connection.url.path`: that has lost what no URL can hold."""
+    return quote(connection.scope["path"])
+
+
 def respond(told: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     more = dict(headers or {})
     if told["retry_after"] is not None:
@@ -101,7 +107,7 @@ async def _handle(request: Any, error: Exception) -> Response:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if "Allow" in headers:
         headers["Allow"] = _allowed(request) or headers["Allow"]
-    return respond(problem_of(error, request.url.path), headers)
+    return respond(problem_of(error, path_of(request)), headers)
 
 
 def _allowed(request: Request) -> str:
@@ -115,6 +121,14 @@ def _validation_problem(error: ValidationError, instance: str | None) -> dict[st
     found = error.errors(include_input=False, include_url=False, include_context=False)
     if any(each["type"] == "json_invalid" for each in found):
         return problem("bad_request", f"the body is no JSON: {found[0]['msg']}", instance=instance)
-    errors = [{"field": ".".join(str(part) for part in each["loc"]) or "body", "detail": each["msg"]} for each in found]
+    of_union = error.title.startswith("tagged-union")
+    errors = [{"field": _field(each, of_union), "detail": each["msg"]} for each in found]
     detail = "; ".join(f"{each['field']}: {each['detail']}" for each in errors[:5])
     return problem("invalid", detail, instance=instance, errors=errors)
+
+
+def _field(error: Mapping[str, Any], of_union: bool) -> str:
+    """`of_union`: the shape was chosen by the field `type`, and pydantic puts the choice before the place."""
+    if error["type"].startswith("union_tag"):
+        return "type"
+    return ".".join(str(part) for part in error["loc"][of_union:]) or "body"

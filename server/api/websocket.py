@@ -12,7 +12,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.api import schemas
-from server.api.errors import ProblemError, problem_of
+from server.api.errors import ProblemError, path_of, problem_of
 from server.api.requests import cursor_in, owner_of
 from server.chat.errors import ChatError, NotFound
 from server.chat.models import now, timestamp
@@ -47,8 +47,10 @@ class WebSocketAPI:
             return
         code = await self._serve(websocket, reader)
         if code is not None:
-            with suppress(*GONE):  # it may be gone already
-                await websocket.close(code)
+            # It may be gone already, or take not even this.
+            with suppress(*GONE, TimeoutError):
+                async with asyncio.timeout(self._send_timeout):
+                    await websocket.close(code)
 
     async def _reader(self, websocket: WebSocket) -> Reader:
         """A session that does not exist is created, unless the client believes to have read it before."""
@@ -113,7 +115,7 @@ class WebSocketAPI:
 
 
 async def _tell_problem(websocket: WebSocket, error: Exception) -> None:
-    told: dict[str, Any] = {"type": "error", "problem": problem_of(error, websocket.url.path)}
+    told: dict[str, Any] = {"type": "error", "problem": problem_of(error, path_of(websocket))}
     with suppress(*GONE):
         await websocket.send_text(encode(told))
 

@@ -27,6 +27,7 @@ from server.chat.models import Message, now, timestamp
 from server.chat.problems import problem
 from server.chat.provider import Delta, Finish, Prompt, Providers, Text, Turn
 from server.chat.store import Store
+from server.chat.tally import Tally
 from server.streaming.log import Claim, EventLog, Fenced, Stream
 
 logger = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ class Generator:
         self._fallback = fallback
         self._clock = clock
         self._jitter = jitter
+        self.tally = Tally()
         self._lanes: dict[Stream, deque[Answer]] = {}
         self._answers: dict[str, Answer] = {}
 
@@ -177,7 +179,9 @@ class Generator:
     async def _write(self, answer: Answer) -> None:
         try:
             answer.started_at = answer.last_delta_at = self._time()
-            answer.draft = Draft(self._log, answer.message, answer.claim, answer.stop)
+            answer.draft = Draft(self._log, answer.message, answer.claim, answer.stop, self.tally)
+            if not answer.begun and answer.stopped is None:
+                await self._begin(answer)
             answer.pump = asyncio.create_task(self._pump(answer, answer.draft))
             if answer.stopped is not None:
                 answer.pump.cancel()
@@ -194,16 +198,22 @@ class Generator:
         finally:
             self._leave(answer)
 
-    async def _pump(self, answer: Answer, draft: Draft) -> None:
-        """From the provider to the draft, until it is done; raises what went wrong."""
-        if not answer.begun:
+    async def _begin(self, answer: Answer) -> None:
+        """Outside the pump: cancelled in between, nobody would know whether the start is in the log."""
+        try:
             await self._store.begin(answer.message, answer.claim, self._start_of(answer))
             answer.begun = True
+        except StorageUnavailable as unavailable:
+            answer.stop(unavailable)
+
+    async def _pump(self, answer: Answer, draft: Draft) -> None:
+        """From the provider to the draft, until it is done; raises what went wrong."""
         answer.prompt = await self._store.turns(answer.message)
         try:
             await self._try(answer, draft)
         except ProviderError as error:
-            if self._fallback is None or draft.has_text:
+            tried = (answer.message.provider, answer.message.model)
+            if self._fallback is None or self._fallback == tried or draft.has_text:
                 raise
             provider, model = self._fallback
             answer.message = replace(answer.message, provider=provider, model=model)
@@ -216,7 +226,8 @@ class Generator:
             try:
                 return await self._attempt(answer, draft)
             except ProviderError as error:
-                if attempt == self._limits.attempts or draft.has_text or not error.retryable:
+                too_long = (error.retry_after or 0) > self._limits.max_delay
+                if attempt == self._limits.attempts or draft.has_text or not error.retryable or too_long:
                     raise
                 delay = self._delay(attempt, error)
                 self._tell_retrying(answer, draft, attempt, delay, error)
@@ -278,12 +289,12 @@ class Generator:
             start = [] if answer.begun else [self._start_of(answer)]
             try:
                 await self._store.finish(message, answer.claim, [*start, *entries, transcript.ended(message)])
+                self.tally.end(message)
                 return
             except StorageUnavailable as unavailable:
                 if isinstance(answer.stopped, Interrupted):
                     raise  # there is no later; recovery will do it
                 logger.warning("an answer waits for the storage: %s", unavailable.detail, extra=_named(answer.message))
-                error = unavailable
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 1.0)
 
@@ -338,7 +349,8 @@ class _Watch:
         if self._loop.time() >= due:
             self._answer.stop(ProviderError("provider_timeout", what, retryable=True))
         else:
-            self._timer = self._loop.call_at(due, self._check)
+            # Not later than `delta_timeout` from now: with the first text, less patience begins.
+            self._timer = self._loop.call_at(min(due, self._loop.time() + self._limits.delta_timeout), self._check)
 
     def _due(self) -> tuple[float, str]:
         answer, limits = self._answer, self._limits

@@ -14,22 +14,20 @@ from server.storage.rows import INSERT_MESSAGE, SELECT_MESSAGE, message_of, valu
 from server.streaming.log import Stream
 
 
-async def ask(
-    transaction: Transaction, run: str, question: NewQuestion, answer: NewAnswer, max_queued: int
-) -> Accepted:
-    known = await _replay(transaction, answer)
+def ask(transaction: Transaction, run: str, question: NewQuestion, answer: NewAnswer, max_queued: int) -> Accepted:
+    known = _replay(transaction, answer)
     if known is not None:
         return known
-    session = await transaction.fetch_one(
+    session = transaction.fetch_one(
         "SELECT * FROM sessions WHERE owner = ? AND id = ?", (answer.owner, question.session_id)
-    ) or await create_session(transaction, run, answer.owner, question.session_id, "", answer.timestamp)
+    ) or create_session(transaction, run, answer.owner, question.session_id, "", answer.timestamp)
     stream: Stream = session["key"]
-    busy = await _busy(transaction, stream, answer, max_queued)
-    end = await transaction.end(stream)
+    busy = _busy(transaction, stream, answer, max_queued)
+    end = transaction.end(stream)
     message = Message(
         id=question.message_id,
         session_id=question.session_id,
-        parent_id=await _parent(transaction, stream, question.parent_id),
+        parent_id=_parent(transaction, stream, question.parent_id),
         role="user",
         status="completed",
         created_at=answer.timestamp,
@@ -38,34 +36,32 @@ async def ask(
         after=end,
         content=question.content,
     )
-    await transaction.fetch_all(INSERT_MESSAGE, values_of(message))
+    transaction.fetch_all(INSERT_MESSAGE, values_of(message))
     entries = [transcript.posted(message, question.client_id)]
     title = session["title"] or title_of(question.content)
     if title != session["title"]:
         entries.append(transcript.session_changed(title=title))
-    await transaction.append(stream, entries)
-    await transaction.fetch_all(
+    transaction.append(stream, entries)
+    transaction.fetch_all(
         "UPDATE sessions SET title = ?, updated_at = ? WHERE key = ?", (title, answer.timestamp, stream)
     )
-    return await _promise(transaction, message, answer, busy)
+    return _promise(transaction, message, answer, busy)
 
 
-async def ask_again(transaction: Transaction, message_id: str, answer: NewAnswer, max_queued: int) -> Accepted:
-    known = await _replay(transaction, answer)
+def ask_again(transaction: Transaction, message_id: str, answer: NewAnswer, max_queued: int) -> Accepted:
+    known = _replay(transaction, answer)
     if known is not None:
         return known
-    about = await _message(transaction, answer.owner, message_id)
+    about = _message(transaction, answer.owner, message_id)
     if about.role == "assistant" and about.parent_id is not None:
-        about = await _message(transaction, answer.owner, about.parent_id)
-    busy = await _busy(transaction, about.stream, answer, max_queued)
-    return await _promise(transaction, about, answer, busy)
+        about = _message(transaction, answer.owner, about.parent_id)
+    busy = _busy(transaction, about.stream, answer, max_queued)
+    return _promise(transaction, about, answer, busy)
 
 
-async def create_session(
-    transaction: Transaction, run: str, owner: str, session_id: str, title: str, timestamp: str
-) -> Row:
+def create_session(transaction: Transaction, run: str, owner: str, session_id: str, title: str, timestamp: str) -> Row:
     """Raises sqlite3.IntegrityError if the id is taken."""
-    [row] = await transaction.fetch_all(
+    [row] = transaction.fetch_all(
         """INSERT INTO sessions (owner, id, title, created_at, updated_at, oldest_run)
            VALUES (?, ?, ?, ?, ?, ?) RETURNING *""",
         (owner, session_id, title, timestamp, timestamp, run),
@@ -73,9 +69,9 @@ async def create_session(
     return row
 
 
-async def request_cancels(transaction: Transaction, stream: Stream) -> Sequence[str]:
+def request_cancels(transaction: Transaction, stream: Stream) -> Sequence[str]:
     """Record that the session's unfinished answers are to be stopped; their ids, oldest first."""
-    rows = await transaction.fetch_all(
+    rows = transaction.fetch_all(
         """UPDATE messages SET cancel_requested = 1 WHERE session = ? AND status = 'streaming'
            RETURNING id, key""",
         (stream,),
@@ -83,11 +79,11 @@ async def request_cancels(transaction: Transaction, stream: Stream) -> Sequence[
     return [row["id"] for row in sorted(rows, key=lambda row: row["key"])]
 
 
-async def _replay(transaction: Transaction, answer: NewAnswer) -> Accepted | None:
+def _replay(transaction: Transaction, answer: NewAnswer) -> Accepted | None:
     """What the request's idempotency key stands for already."""
     if answer.idempotency is None:
         return None
-    row = await transaction.fetch_one(
+    row = transaction.fetch_one(
         "SELECT digest, message_id FROM idempotency WHERE owner = ? AND key = ?",
         (answer.owner, answer.idempotency.key),
     )
@@ -95,13 +91,13 @@ async def _replay(transaction: Transaction, answer: NewAnswer) -> Accepted | Non
         return None
     if row["digest"] != answer.idempotency.digest:
         raise IdempotencyKeyReused("this Idempotency-Key came with another request before; use a new one")
-    message = await _message(transaction, answer.owner, row["message_id"])
+    message = _message(transaction, answer.owner, row["message_id"])
     assert message.parent_id is not None
-    return Accepted(await _message(transaction, answer.owner, message.parent_id), message, replayed=True)
+    return Accepted(_message(transaction, answer.owner, message.parent_id), message, replayed=True)
 
 
-async def _message(transaction: Transaction, owner: str, message_id: str) -> Message:
-    row = await transaction.fetch_one(
+def _message(transaction: Transaction, owner: str, message_id: str) -> Message:
+    row = transaction.fetch_one(
         f"{SELECT_MESSAGE} WHERE messages.id = ? AND owner = ? AND sessions.id IS NOT NULL",
         (message_id, owner),
     )
@@ -110,10 +106,10 @@ async def _message(transaction: Transaction, owner: str, message_id: str) -> Mes
     return message_of(row)
 
 
-async def _parent(transaction: Transaction, stream: Stream, parent_id: str | None) -> str | None:
+def _parent(transaction: Transaction, stream: Stream, parent_id: str | None) -> str | None:
     if parent_id == ROOT:
         return None
-    row = await transaction.fetch_one(
+    row = transaction.fetch_one(
         """SELECT id FROM messages WHERE session = :stream AND (:id IS NULL OR id = :id)
            ORDER BY key DESC LIMIT 1""",
         {"stream": stream, "id": parent_id},
@@ -123,11 +119,11 @@ async def _parent(transaction: Transaction, stream: Stream, parent_id: str | Non
     return row["id"] if row else None
 
 
-async def _busy(transaction: Transaction, stream: Stream, answer: NewAnswer, max_queued: int) -> Sequence[str]:
+def _busy(transaction: Transaction, stream: Stream, answer: NewAnswer, max_queued: int) -> Sequence[str]:
     """The session's unfinished answers, dealt with as the request wants it."""
     if answer.on_busy == "interrupt":
-        return await request_cancels(transaction, stream)
-    rows = await transaction.fetch_all(
+        return request_cancels(transaction, stream)
+    rows = transaction.fetch_all(
         "SELECT id FROM messages WHERE session = ? AND status = 'streaming' ORDER BY key", (stream,)
     )
     if rows and answer.on_busy == "reject":
@@ -137,9 +133,9 @@ async def _busy(transaction: Transaction, stream: Stream, answer: NewAnswer, max
     return [row["id"] for row in rows]
 
 
-async def _promise(transaction: Transaction, question: Message, answer: NewAnswer, busy: Sequence[str]) -> Accepted:
+def _promise(transaction: Transaction, question: Message, answer: NewAnswer, busy: Sequence[str]) -> Accepted:
     """Keep the answer as being written; if nothing stands before it, it has begun."""
-    end = await transaction.end(question.stream)
+    end = transaction.end(question.stream)
     message = Message(
         id=answer.message_id,
         session_id=question.session_id,
@@ -153,13 +149,13 @@ async def _promise(transaction: Transaction, question: Message, answer: NewAnswe
         model=answer.model,
         options=answer.options,
     )
-    await transaction.fetch_all(INSERT_MESSAGE, values_of(message))
-    await transaction.fetch_all("INSERT INTO claims (message_id, token) VALUES (?, ?)", answer.claim)
+    transaction.fetch_all(INSERT_MESSAGE, values_of(message))
+    transaction.fetch_all("INSERT INTO claims (message_id, token) VALUES (?, ?)", answer.claim)
     if answer.idempotency is not None:
-        await transaction.fetch_all(
+        transaction.fetch_all(
             "INSERT INTO idempotency (owner, key, digest, message_id, created_at) VALUES (?, ?, ?, ?, ?)",
             (answer.owner, answer.idempotency.key, answer.idempotency.digest, message.id, answer.timestamp),
         )
     if not busy:
-        await transaction.append(question.stream, [transcript.start(message, answer.timestamp)], answer.claim)
+        transaction.append(question.stream, [transcript.start(message, answer.timestamp)], answer.claim)
     return Accepted(question, message, busy=busy)

@@ -1,18 +1,19 @@
 """One SQLite file, through `databases`: one connection that writes, a few that read, all held open.
 
 Held, because every query outside a held connection opens a new one, with a new thread. A factory
-sets the PRAGMAs, because those set by a query are forgotten by the next connection. Statements go to
-the raw aiosqlite connection: one trip to its thread each, and no SQLAlchemy compilation.
+sets the PRAGMAs, because those set by a query are forgotten by the next connection. What has to be done
+together is one trip to the connection's thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 import databases
@@ -20,7 +21,9 @@ import databases
 from server.chat.errors import StorageUnavailable
 
 Row = sqlite3.Row
+Result = TypeVar("Result")
 Values = Mapping[str, Any] | Sequence[Any]
+Files = Sequence[tuple[int, int]]  # device and number of each; none if one is missing
 
 BUSY_TIMEOUT = 5.0
 
@@ -32,6 +35,8 @@ class _Tuned(sqlite3.Connection):
         # FULL: a commit is on the disk when it is acknowledged; only then does a reader see it.
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -16000"):
             self.execute(f"PRAGMA {pragma}")
+        # SQLite's own LOWER and LIKE know no case but that of ASCII.
+        self.create_function("lowered", 1, str.lower, deterministic=True)
 
 
 @contextmanager
@@ -45,46 +50,46 @@ def _storage_errors() -> Iterator[None]:
 
 
 class Connection:
-    """A held connection. Named (`:name`) or positional (`?`) values; rows by name or index.
+    """A connection, in the thread that it belongs to. Named (`:name`) or positional (`?`) values.
 
     Raises StorageUnavailable where SQLite fails for a reason outside the statement.
     """
 
-    def __init__(self, raw: aiosqlite.Connection) -> None:
+    def __init__(self, raw: sqlite3.Connection) -> None:
         self._raw = raw
 
-    async def fetch_all(self, query: str, values: Values = ()) -> list[Row]:
+    def fetch_all(self, query: str, values: Values = ()) -> list[Row]:
         """Run one statement; what it returns (rows of a SELECT, or of RETURNING)."""
         with _storage_errors():
-            return list(await self._raw.execute_fetchall(query, values))
+            return self._raw.execute(query, values).fetchall()
 
-    async def fetch_one(self, query: str, values: Values = ()) -> Row | None:
-        rows = await self.fetch_all(query, values)
+    def fetch_one(self, query: str, values: Values = ()) -> Row | None:
+        rows = self.fetch_all(query, values)
         return rows[0] if rows else None
 
-    async def execute_many(self, query: str, rows: Sequence[Sequence[Any]]) -> int:
+    def execute_many(self, query: str, rows: Sequence[Sequence[Any]]) -> int:
         """Run a statement for every row; the number of rows it changed."""
         with _storage_errors():
-            return (await self._raw.executemany(query, rows)).rowcount
+            return self._raw.executemany(query, rows).rowcount
 
-    async def run_script(self, script: str) -> None:
+    def run_script(self, script: str) -> None:
         """Run several statements. On an error, what the script began is rolled back."""
         try:
-            await self._raw.executescript(script)
+            self._raw.executescript(script)
         except BaseException:
-            await self._raw.rollback()
+            self._raw.rollback()
             raise
 
-    @asynccontextmanager
-    async def transaction(self, mode: str = "IMMEDIATE") -> AsyncIterator[None]:
+    @contextmanager
+    def transaction(self, mode: str = "IMMEDIATE") -> Iterator[None]:
         # IMMEDIATE by default: a deferred one that reads first fails at its first write when another
         # process writes, whatever the busy timeout.
-        await self.fetch_all(f"BEGIN {mode}")
         try:
+            self.fetch_all(f"BEGIN {mode}")
             yield
-            await self.fetch_all("COMMIT")
+            self.fetch_all("COMMIT")
         except BaseException:
-            await self._raw.rollback()
+            self._raw.rollback()
             raise
 
 
@@ -98,10 +103,10 @@ class Database:
     def __init__(self, path: Path, readers: int = 2) -> None:
         self._path = path
         self._readers = readers
-        self._file: tuple[int, int] | None = None
-        self._idle: asyncio.Queue[Connection] = asyncio.Queue()
+        self._files: Files = ()
+        self._idle: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
         self._held = AsyncExitStack()
-        self.writer: Connection
+        self._writer: aiosqlite.Connection
 
     async def connect(self) -> None:
         """Raises DatabaseRefused: another server uses the file, it is damaged, or it cannot be written."""
@@ -110,12 +115,12 @@ class Database:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 held.callback(_lock(self._path).close)
                 await asyncio.to_thread(_check, self._path)
-                self.writer = await self._hold(held)
+                self._writer = await self._hold(held)
                 for _ in range(self._readers):
                     self._idle.put_nowait(await self._hold(held))
             except (sqlite3.Error, OSError, StorageUnavailable) as error:
                 raise DatabaseRefused(f"{self._path} cannot be used as a database: {error}") from error
-            self._file = _identity(self._path)
+            self._files = _identities(self._path)
             self._held = held.pop_all()
 
     async def disconnect(self) -> None:
@@ -123,33 +128,47 @@ class Database:
         await self._held.aclose()
 
     def verify(self) -> None:
-        """Raises StorageUnavailable if the file is not there any more.
+        """Raises StorageUnavailable if the file, or the one that new commits go to, is not there any more.
 
         SQLite goes on writing to a file that was deleted or moved away, and what it writes is lost.
         """
-        if _identity(self._path) != self._file:
-            raise StorageUnavailable(f"the database file {self._path} was moved or deleted")
+        if _identities(self._path) != self._files:
+            raise StorageUnavailable(f"the database file {self._path}, or its -wal, was moved or deleted")
 
-    @asynccontextmanager
-    async def reader(self) -> AsyncIterator[Connection]:
-        connection = await self._idle.get()
+    async def write(self, work: Callable[[Connection], Result]) -> Result:
+        """Run `work` on the connection that writes, in its thread; what it raises is raised here.
+
+        Who is cancelled meanwhile leaves it to be done all the same.
+        """
+        return await _run(self._writer, work)
+
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Run `work` on a connection that reads; all its statements see the same state."""
+        raw = await self._idle.get()
         try:
-            yield connection
+            return await _run(raw, partial(_in_snapshot, work))
         finally:
-            self._idle.put_nowait(connection)
+            self._idle.put_nowait(raw)
 
-    @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Connection]:
-        """A reading connection whose statements all see the same state."""
-        async with self.reader() as connection, connection.transaction("DEFERRED"):
-            yield connection
-
-    async def _hold(self, held: AsyncExitStack) -> Connection:
+    async def _hold(self, held: AsyncExitStack) -> aiosqlite.Connection:
         # `databases` keeps one connection an instance and task; an instance for each is what holds many.
         database = databases.Database(f"sqlite:///{self._path}", factory=_Tuned, timeout=BUSY_TIMEOUT)
         await held.enter_async_context(database)
         connection = await held.enter_async_context(database.connection())
-        return Connection(connection.raw_connection)
+        raw: aiosqlite.Connection = connection.raw_connection
+        return raw
+
+
+async def _run(raw: aiosqlite.Connection, work: Callable[[Connection], Result]) -> Result:
+    # Private, for want of a public way to do several things in one trip to the thread: a trip costs more than
+    # most statements, and a question with its answer takes about forty of those.
+    result: Result = await raw._execute(work, Connection(raw._conn))  # type: ignore[no-untyped-call]
+    return result
+
+
+def _in_snapshot(work: Callable[[Connection], Result], connection: Connection) -> Result:
+    with connection.transaction("DEFERRED"):
+        return work(connection)
 
 
 def _lock(path: Path) -> sqlite3.Connection:
@@ -160,20 +179,22 @@ def _lock(path: Path) -> sqlite3.Connection:
     lock = sqlite3.connect(f"{path}-lock", timeout=0, isolation_level=None, check_same_thread=False)
     try:
         lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         lock.close()
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise  # the disk, or the rights
         raise DatabaseRefused(
             f"another Xionimus is using {path}; stop it, or give this one a file of its own with --database-url"
         ) from None
     return lock
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identities(path: Path) -> Files:
     try:
-        found = path.stat()
+        found = [Path(f"{path}{suffix}").stat() for suffix in ("", "-wal")]
     except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        return ()
+    return [(each.st_dev, each.st_ino) for each in found]
 
 
 def _check(path: Path) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import secrets
 import string
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from server.storage.database import Connection, Database, Row, Values
@@ -61,8 +62,8 @@ def event_of(stream: Stream, row: Row) -> Event:
     return Event(cursor_of(stream, row["run"], row["seq"]), row["type"], row["body"], row["message_id"])
 
 
-async def load_span(connection: Connection | Transaction, stream: Stream) -> Span:
-    row = await connection.fetch_one(SELECT_SPAN, (stream,))
+def load_span(connection: Connection | Transaction, stream: Stream) -> Span:
+    row = connection.fetch_one(SELECT_SPAN, (stream,))
     if row is None:
         raise UnknownStream(stream)
     oldest = cursor_of(stream, row["oldest_run"], row["oldest_seq"])
@@ -92,22 +93,22 @@ class Transaction:
         self._log = log
         self._connection = connection
 
-    async def fetch_all(self, query: str, values: Values = ()) -> list[Row]:
-        return await self._connection.fetch_all(query, values)
+    def fetch_all(self, query: str, values: Values = ()) -> list[Row]:
+        return self._connection.fetch_all(query, values)
 
-    async def fetch_one(self, query: str, values: Values = ()) -> Row | None:
-        return await self._connection.fetch_one(query, values)
+    def fetch_one(self, query: str, values: Values = ()) -> Row | None:
+        return self._connection.fetch_one(query, values)
 
-    async def append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None) -> Sequence[Event]:
+    def append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None) -> Sequence[Event]:
         """Raises Fenced and UnknownStream; let them through, and all of the body is undone."""
         append = _Append(stream, entries, claim)
-        events = await self._log.place(self._connection, self.appended, append)
-        await self._log.insert(self._connection, [(append, events)])
+        events = self._log.place(self._connection, self.appended, append)
+        self._log.insert(self._connection, [(append, events)])
         return events
 
-    async def end(self, stream: Stream) -> Cursor:
+    def end(self, stream: Stream) -> Cursor:
         """The tail as this transaction sees it."""
-        return (await self._log.known_span(self._connection, self.appended, stream)).tail
+        return (self._log.known_span(self._connection, self.appended, stream)).tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class _Append:
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    run: Callable[[Transaction], Awaitable[Any]]
+    run: Callable[[Transaction], Any]
 
 
 _Job = _Append | _Body
@@ -135,27 +136,28 @@ class SqliteEventLog:
     def __init__(self, database: Database, run: str | None = None) -> None:
         self.run = run or new_run()
         self._database = database
-        self._writer: GroupCommit[_Job] = GroupCommit(self._commit)
+        self.writer: GroupCommit[_Job] = GroupCommit(self._commit)
         self._tails: dict[Stream, Tail] = {}
         self._dropped = 0
 
     def start(self) -> None:
-        self._writer.start()
+        self.writer.start()
 
     async def aclose(self) -> None:
-        await self._writer.aclose()
+        await self.writer.aclose()
 
     # The port.
 
     def append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None) -> Future[Sequence[Event]]:
-        return self._writer.submit(_Append(stream, entries, claim))
+        return self.writer.submit(_Append(stream, entries, claim))
 
     async def span(self, stream: Stream) -> Span:
         return (await self._tail(stream)).span
 
     async def read(self, stream: Stream, after: Cursor, limit: int = PAGE) -> Sequence[Event]:
         tail = self._tails.get(stream) or await self._tail(stream)
-        events = tail.since(after, limit)
+        # Ahead of the tail may lie what is committed and not published yet: the table decides.
+        events = None if after.seq > tail.end.seq else tail.since(after, limit)
         return events if events is not None else await self._page(tail, stream, after, limit)
 
     async def wait(self, stream: Stream, after: Cursor, timeout: float) -> None:
@@ -182,12 +184,12 @@ class SqliteEventLog:
 
     # For the store.
 
-    async def transact(self, body: Callable[[Transaction], Awaitable[Result]]) -> Result:
+    async def transact(self, body: Callable[[Transaction], Result]) -> Result:
         """Run `body` in a transaction of its own; what it raises undoes it and is raised here.
 
         It may run twice: change nothing in it but the database.
         """
-        result: Result = await self._writer.submit(_Body(body))
+        result: Result = await self.writer.submit(_Body(body))
         return result
 
     def forget(self, stream: Stream) -> None:
@@ -196,6 +198,7 @@ class SqliteEventLog:
 
     def trimmed(self, stream: Stream, oldest: Cursor) -> None:
         """Everything up to `oldest` was deleted from the table."""
+        self._dropped += 1  # what is being loaded may be older than that
         tail = self._tails.get(stream)
         if tail is not None:
             tail.oldest = oldest
@@ -203,65 +206,69 @@ class SqliteEventLog:
     # Committing.
 
     async def _commit(self, jobs: Sequence[_Job]) -> Sequence[Any]:
-        try:
-            outcomes, appended = await self._commit_with(jobs, self._together)
-        except (Fenced, UnknownStream):
-            # Some append of the batch may not be: find out which, each in a savepoint of its own.
-            outcomes, appended = await self._commit_with(jobs, self._one_by_one)
+        self._database.verify()
+        outcomes, appended = await self._database.write(partial(self._in_transactions, jobs))
         for stream, events in appended.events.items():
             self._publish(stream, appended.before[stream], events)
         return outcomes
 
-    async def _commit_with(
-        self,
-        jobs: Sequence[_Job],
-        run: Callable[[Sequence[_Job], _Appended], Awaitable[list[Any]]],
-    ) -> tuple[list[Any], _Appended]:
-        self._database.verify()
-        appended = _Appended()
-        async with self._database.writer.transaction():
-            outcomes = await run(jobs, appended)
-        return outcomes, appended
+    # In the thread of the connection that writes.
 
-    async def _together(self, jobs: Sequence[_Job], appended: _Appended) -> list[Any]:
+    def _in_transactions(self, jobs: Sequence[_Job], connection: Connection) -> tuple[list[Any], _Appended]:
+        try:
+            return self._in_transaction(connection, jobs, self._together)
+        except (Fenced, UnknownStream):
+            # Some append of the batch may not be: find out which, each in a savepoint of its own.
+            return self._in_transaction(connection, jobs, self._one_by_one)
+
+    def _in_transaction(
+        self,
+        connection: Connection,
+        jobs: Sequence[_Job],
+        run: Callable[[Connection, Sequence[_Job], _Appended], list[Any]],
+    ) -> tuple[list[Any], _Appended]:
+        appended = _Appended()
+        with connection.transaction():
+            return run(connection, jobs, appended), appended
+
+    def _together(self, connection: Connection, jobs: Sequence[_Job], appended: _Appended) -> list[Any]:
         """Rows of appends that follow each other go to the database in one call."""
         outcomes: list[Any] = []
         placed: list[tuple[_Append, Sequence[Event]]] = []
         for job in jobs:
             if isinstance(job, _Append):
-                events = await self.place(self._database.writer, appended, job)
+                events = self.place(connection, appended, job)
                 placed.append((job, events))
                 outcomes.append(events)
             else:
-                await self.insert(self._database.writer, placed)
+                self.insert(connection, placed)
                 placed = []
-                outcomes.append(await self._alone(job, appended))
-        await self.insert(self._database.writer, placed)
+                outcomes.append(self._alone(connection, job, appended))
+        self.insert(connection, placed)
         return outcomes
 
-    async def _one_by_one(self, jobs: Sequence[_Job], appended: _Appended) -> list[Any]:
-        return [await self._alone(job, appended) for job in jobs]
+    def _one_by_one(self, connection: Connection, jobs: Sequence[_Job], appended: _Appended) -> list[Any]:
+        return [self._alone(connection, job, appended) for job in jobs]
 
-    async def _alone(self, job: _Job, appended: _Appended) -> Any:
+    def _alone(self, connection: Connection, job: _Job, appended: _Appended) -> Any:
         """The outcome of a job whose failure undoes nothing but itself."""
-        connection = self._database.writer
         transaction = Transaction(self, connection, appended)
-        await connection.fetch_all("SAVEPOINT job")
+        connection.fetch_all("SAVEPOINT job")
         try:
             if isinstance(job, _Append):
-                outcome: Any = await transaction.append(job.stream, job.entries, job.claim)
+                outcome: Any = transaction.append(job.stream, job.entries, job.claim)
             else:
-                outcome = await job.run(transaction)
+                outcome = job.run(transaction)
             appended.update(transaction.appended)
         except Exception as error:
-            await connection.fetch_all("ROLLBACK TO job")
+            connection.fetch_all("ROLLBACK TO job")
             outcome = error
-        await connection.fetch_all("RELEASE job")
+        connection.fetch_all("RELEASE job")
         return outcome
 
-    async def place(self, connection: Connection, appended: _Appended, append: _Append) -> list[Event]:
+    def place(self, connection: Connection, appended: _Appended, append: _Append) -> list[Event]:
         """Give entries the next places of the log, as far as this batch knows it."""
-        span = await self.known_span(connection, appended, append.stream)
+        span = self.known_span(connection, appended, append.stream)
         events = [
             Event(cursor_of(append.stream, self.run, seq), entry.type, entry.body, entry.message_id)
             for seq, entry in enumerate(append.entries, span.tail.seq + 1)
@@ -271,7 +278,7 @@ class SqliteEventLog:
             appended.events.setdefault(append.stream, []).extend(events)
         return events
 
-    async def insert(self, connection: Connection, placed: Sequence[tuple[_Append, Sequence[Event]]]) -> None:
+    def insert(self, connection: Connection, placed: Sequence[tuple[_Append, Sequence[Event]]]) -> None:
         """Raises Fenced if any row was refused; the transaction has to be undone then."""
         rows = [
             (
@@ -286,14 +293,14 @@ class SqliteEventLog:
             for append, events in placed
             for event, entry in zip(events, append.entries, strict=True)
         ]
-        if rows and await connection.execute_many(INSERT_EVENT, rows) != len(rows):
+        if rows and connection.execute_many(INSERT_EVENT, rows) != len(rows):
             raise Fenced("a claim is not held")
 
-    async def known_span(self, connection: Connection, appended: _Appended, stream: Stream) -> Span:
+    def known_span(self, connection: Connection, appended: _Appended, stream: Stream) -> Span:
         span = appended.spans.get(stream)
         if span is None:
             tail = self._tails.get(stream)
-            span = tail.span if tail else await load_span(connection, stream)
+            span = tail.span if tail else load_span(connection, stream)
             appended.spans[stream] = appended.before[stream] = span
         return span
 
@@ -307,23 +314,26 @@ class SqliteEventLog:
     async def _tail(self, stream: Stream) -> Tail:
         while (tail := self._tails.get(stream)) is None:
             dropped = self._dropped
-            async with self._database.reader() as connection:
-                span = await load_span(connection, stream)
+            span = await self._database.read(lambda connection: load_span(connection, stream))
             if stream not in self._tails and dropped == self._dropped:
                 return self._keep(stream, Tail(span.oldest, span.tail))
         return tail
 
     async def _page(self, tail: Tail, stream: Stream, after: Cursor, limit: int) -> Sequence[Event]:
         values = {"stream": stream, "seq": after.seq, "limit": limit + 1, "bytes": PAGE_BYTES}
-        async with self._database.reader() as connection:
-            rows = await connection.fetch_all(SELECT_PAGE, values)
+        # The span is not taken from the tail: the log may have been trimmed this very moment.
+        rows, span = await self._database.read(
+            lambda connection: (connection.fetch_all(SELECT_PAGE, values), load_span(connection, stream))
+        )
         events = [event_of(stream, row) for row in rows]
-        if after == tail.oldest:
+        if after == span.oldest:
             return [event for event in events if event.cursor.seq > after.seq][:limit]
-        if not events or events[0].cursor.seq != after.seq:
-            raise CursorReset("expired", tail.oldest)
-        if events[0].cursor != after:
-            raise CursorReset("epoch", tail.oldest)
+        if after.seq > span.tail.seq:
+            raise CursorReset("ahead" if after.epoch in (span.tail.epoch, tail.base.epoch) else "epoch", span.oldest)
+        if after.seq < span.oldest.seq:
+            raise CursorReset("expired", span.oldest)
+        if not events or events[0].cursor != after:
+            raise CursorReset("epoch", span.oldest)
         return events[1:]
 
     def _keep(self, stream: Stream, tail: Tail) -> Tail:

@@ -98,7 +98,10 @@ class Sink(Protocol):
     after: Cursor
 
     def take(self, events: Sequence[Event]) -> bool:
-        """Take events now, without waiting. False if not all could be taken: `after` tells how far it got."""
+        """Take events (at least one) now, without waiting.
+
+        False if not all could be taken: `after` tells how far it got. Raising is the same.
+        """
         ...
 
     async def write(self, events: Sequence[Event]) -> None:

@@ -42,12 +42,14 @@ class Tail:
         return not self.waiters and not self.followers
 
     def append(self, events: Sequence[Event]) -> None:
-        """Add what was just committed, hand it to those who follow, and wake who waits for it."""
+        """Add what was just committed (perhaps nothing), hand it to those who follow, wake who waits for it."""
+        if not events:
+            return
         self._events += events
         self._size += sum(len(event.json) for event in events)
         if self._max_bytes is not None and self._size > self._max_bytes:
             self._trim(self._max_bytes // 2)
-        lagging = [sink for sink in self.followers if not sink.take(events)]
+        lagging = [sink for sink in self.followers if not _taken(sink, events)]
         for sink in lagging:
             del self.followers[sink]
             sink.wake()
@@ -107,6 +109,13 @@ class Tail:
         if drop:
             self.base = self._events[drop - 1].cursor
             del self._events[:drop]
+
+
+def _taken(sink: Sink, events: Sequence[Event]) -> bool:
+    try:
+        return sink.take(events)
+    except Exception:
+        return False  # it fails again when it reads on, where it is alone; the others have done nothing
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

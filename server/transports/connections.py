@@ -51,7 +51,7 @@ class Connections:
         self._jitter = jitter
         self._open: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._draining = False
+        self._spared: Callable[[Stream], bool] | None = None  # None: the server is not about to stop
 
     @property
     def sessions(self) -> int:
@@ -65,8 +65,7 @@ class Connections:
         connection = Connection(reader, asyncio.get_running_loop().time() + age)
         self.counts[transport] += 1
         self._open.add(connection)
-        if self._draining:
-            reader.cut("draining")
+        self._drain(connection)
         if self._timer is None:
             self._arm()
         try:
@@ -76,11 +75,14 @@ class Connections:
             self.counts[transport] -= 1
 
     def drain(self, spare: Callable[[Stream], bool] = lambda stream: False) -> None:
-        """Cut the streams that are open, but those of sessions to `spare`; and from now on, all new ones."""
-        self._draining = True
+        """Cut the streams that are open and, from now on, new ones; but none of a session to `spare`."""
+        self._spared = spare
         for connection in list(self._open):
-            if not spare(connection.reader.target.stream):
-                connection.reader.cut("draining")
+            self._drain(connection)
+
+    def _drain(self, connection: Connection) -> None:
+        if self._spared is not None and not self._spared(connection.reader.target.stream):
+            connection.reader.cut("draining")
 
     def _arm(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._tick, self._beat)

@@ -27,7 +27,11 @@ Frame = Callable[[Sequence[Event]], bytes]
 
 
 class Broken(Exception):
-    """The answer failed, and the framing has no word for that but to break off."""
+    """The answer failed, and the framing has no word for that but to break off, behind `rest`."""
+
+    def __init__(self, rest: bytes) -> None:
+        super().__init__()
+        self.rest = rest
 
 
 class LogResponse(Response):
@@ -104,7 +108,13 @@ class HttpClient:
         return len(events) if not body or self._sent_now(body) else 0
 
     async def write(self, events: Sequence[Event]) -> None:
-        body = self._frame(events)
+        try:
+            await self._write(self._frame(events))
+        except Broken as broken:
+            await self._write(broken.rest)
+            raise
+
+    async def _write(self, body: bytes) -> None:
         if body and not self._sent_now(body):
             async with asyncio.timeout(self._send_timeout):
                 await self._send(_part(body))

@@ -14,9 +14,10 @@ MEDIA_TYPE = "text/plain; charset=utf-8"
 
 
 def frame(batch: Sequence[Event]) -> bytes:
+    text = b"".join([json.loads(event.json)["content"].encode() for event in batch if event.type == "chunk"])
     if any(event.type in ("error", "reset") for event in batch):
-        raise Broken
-    return b"".join([json.loads(event.json)["content"].encode() for event in batch if event.type == "chunk"])
+        raise Broken(text)
+    return text
 
 
 def respond(

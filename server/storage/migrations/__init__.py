@@ -19,9 +19,9 @@ def scripts() -> list[str]:
     return [files(__name__).joinpath(name).read_text("utf-8") for name in names]
 
 
-async def migrate(connection: Connection) -> int:
+def migrate(connection: Connection) -> int:
     """Bring the schema to the newest version, one transaction a step, and return that version."""
-    [row] = await connection.fetch_all("PRAGMA user_version")
+    [row] = connection.fetch_all("PRAGMA user_version")
     version: int = row[0]
     steps = scripts()
     if version > len(steps):
@@ -30,5 +30,5 @@ async def migrate(connection: Connection) -> int:
             "run the version that wrote it, or a newer one"
         )
     for number, script in enumerate(steps[version:], version + 1):
-        await connection.run_script(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+        connection.run_script(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
     return len(steps)

@@ -1,0 +1,51 @@
+/** @typedef {"sse" | "ndjson" | "poll"} Rung */
+/** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Keeper */
+
+/** @type {Rung[]} */
+export const RUNGS = ["sse", "ndjson", "poll"];
+
+const FAILURES = 5;
+const REMEMBERED = 600_000; // milliseconds
+const KEY = "xionimus:ladder";
+
+/** Which way of reading works on this network; what was found is remembered for ten minutes. */
+export class Ladder {
+  /** @param {{storage?: Keeper, clock?: () => number}} [options] */
+  constructor({ storage, clock = Date.now } = {}) {
+    this.storage = storage;
+    this.clock = clock;
+    this.failures = 0;
+    /** @type {Rung} */
+    this.rung = this.remembered() ?? "sse";
+  }
+
+  /** @returns {Rung | null} */
+  remembered() {
+    const { rung, until } = JSON.parse(this.storage?.getItem(KEY) ?? "{}");
+    return RUNGS.includes(rung) && until > this.clock() ? rung : null;
+  }
+
+  /** The rung did not work, although the server could be reached: five in a row, and the next one is tried. */
+  failed() {
+    this.failures += 1;
+    if (this.failures >= FAILURES) this.down();
+  }
+
+  /** Something on the way holds data back: no need to see it five times. */
+  down() {
+    this.failures = 0;
+    this.rung = RUNGS[Math.min(RUNGS.indexOf(this.rung) + 1, RUNGS.length - 1)];
+    this.storage?.setItem(KEY, JSON.stringify({ rung: this.rung, until: this.clock() + REMEMBERED }));
+  }
+
+  worked() {
+    this.failures = 0;
+  }
+
+  /** Another network: begin at the top again. */
+  forget() {
+    this.failures = 0;
+    this.rung = "sse";
+    this.storage?.removeItem(KEY);
+  }
+}

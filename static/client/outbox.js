@@ -1,0 +1,47 @@
+/** @import { Problem, Question } from "./types.js" */
+/** @import { Keeper } from "./ladder.js" */
+
+/**
+ * @typedef {object} Unsent
+ * @property {string} key the idempotency key: the same one for every attempt
+ * @property {Question} question without API keys; those are never kept here
+ * @property {"sending" | "failed"} status
+ * @property {string} [why] a sentence
+ * @property {boolean} [passing] whether the same may succeed later
+ */
+
+/** Questions that the server has not confirmed yet. They survive a reload. */
+export class Outbox {
+  /**
+   * @param {Keeper} storage
+   * @param {string} session
+   */
+  constructor(storage, session) {
+    this.storage = storage;
+    this.name = `xionimus:outbox:${session}`;
+  }
+
+  /** @returns {Unsent[]} */
+  all() {
+    return JSON.parse(this.storage.getItem(this.name) ?? "[]");
+  }
+
+  /** @param {Unsent} unsent new, or with another status */
+  put(unsent) {
+    const others = this.all();
+    const place = others.findIndex((each) => each.key === unsent.key);
+    others.splice(place < 0 ? others.length : place, place < 0 ? 0 : 1, unsent);
+    this.keep(others);
+  }
+
+  /** @param {string} key */
+  remove(key) {
+    this.keep(this.all().filter((each) => each.key !== key));
+  }
+
+  /** @param {Unsent[]} all */
+  keep(all) {
+    if (all.length) this.storage.setItem(this.name, JSON.stringify(all));
+    else this.storage.removeItem(this.name);
+  }
+}

@@ -1,0 +1,67 @@
+import { AnswerFooter } from "./answer-footer.js";
+import { AnswerText } from "./answer-text.js";
+import { html } from "./html.js";
+import { Sources } from "./sources.js";
+import { Thinking } from "./thinking.js";
+import { TypingIndicator } from "./typing-indicator.js";
+
+/** @import { SessionStore } from "../hooks/session-store.js" */
+/** @import { Spoken } from "../client/conversation.js" */
+
+const GO_ON =
+  "Your last answer was cut off. Continue it from exactly where it stopped: begin with the very next word, and " +
+  "do not repeat or introduce anything.";
+
+/** @param {{session: SessionStore, message: Spoken}} props */
+export function Answer({ session, message }) {
+  session.revision(message.id).value;
+  const isLive = message.status === "streaming";
+  return html`<article class="answer" aria-label="Answer" aria-busy=${isLive}>
+    ${message.thinking && html`<${Thinking} session=${session} message=${message} />`}
+    <${AnswerText} session=${session} message=${message} />
+    ${isLive && html`<${Waiting} session=${session} message=${message} />`}
+    ${message.sources.length > 0 && html`<${Sources} sources=${message.sources} />`}
+    ${!isLive && html`<${Ending} session=${session} message=${message} />`}
+    ${!isLive && html`<${AnswerFooter} session=${session} message=${message} />`}
+  </article>`;
+}
+
+/**
+ * What stands where the text will begin; it goes by itself when there is some (see message.css).
+ * @param {{session: SessionStore, message: Spoken}} props
+ */
+function Waiting({ session, message }) {
+  if (message.retrying) {
+    const { detail, attempt } = message.retrying;
+    return html`<p class="note" role="status">${detail} Trying again (attempt ${attempt + 1}) …</p>`;
+  }
+  const isQueued = session.active.value.indexOf(message) > 0;
+  if (isQueued) return html`<p class="note waiting">Waiting for the answer before this one</p>`;
+  return html`<p class="waiting"><${TypingIndicator} /></p>`;
+}
+
+/**
+ * How it ended, if not well, and what can be done about it.
+ * @param {{session: SessionStore, message: Spoken}} props
+ */
+function Ending({ session, message }) {
+  const { status, finish_reason, error } = message;
+  const isCut = status === "failed" || status === "interrupted" || finish_reason === "length";
+  if (!isCut && status !== "cancelled") return null;
+  return html`<div class=${error ? "ending failed" : "ending"} role=${error ? "alert" : undefined}>
+    <p>${accountOf(message)}</p>
+    <div class="buttons">
+      ${message.content &&
+      html`<button type="button" onClick=${() => session.send(GO_ON, message.id)}>Continue</button>`}
+      <button type="button" onClick=${() => session.regenerate(message.id)}>Try again</button>
+    </div>
+  </div>`;
+}
+
+/** @param {Spoken} message */
+function accountOf({ status, error, content }) {
+  if (status === "cancelled") return content ? "You stopped this answer here." : "You stopped this answer.";
+  if (status === "interrupted") return "This answer was cut short: the server stopped while it was being written.";
+  if (error) return error.detail || error.title;
+  return "This answer reached its limit of tokens.";
+}

@@ -1,0 +1,24 @@
+import { online } from "../hooks/reading.js";
+import { html } from "./html.js";
+
+/** @import { ReadingState } from "../client/follow.js" */
+
+/**
+ * A word about the connection, when there is something to say.
+ * @param {{state: ReadingState | null, onOpen: () => void}} props
+ */
+export function ConnectionBadge({ state, onOpen }) {
+  const word = wordFor(state);
+  return html`<button type="button" class="quiet badge ${online.value ? (state?.phase ?? "idle") : "waiting"}" onClick=${onOpen}
+    title="Connection"><span class="dot" aria-hidden="true" /> <span role="status">${word}</span></button>`;
+}
+
+/** @param {ReadingState | null} state */
+function wordFor(state) {
+  if (!online.value) return "Offline";
+  if (!state) return "Ready";
+  if (state.phase === "waiting") return "Reconnecting";
+  if (state.phase === "connecting") return "Connecting";
+  if (state.phase === "gone") return "Deleted";
+  return state.way === "poll" ? "Reading in steps" : "Live";
+}

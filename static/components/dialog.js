@@ -1,0 +1,19 @@
+import { useEffect, useRef } from "preact/hooks";
+import { html } from "./html.js";
+import { Icon } from "./icons.js";
+
+/** @param {{title: string, onClose: () => void, children?: any}} props */
+export function Dialog({ title, onClose, children }) {
+  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  useEffect(() => dialog.current?.showModal(), []);
+  const onClick = (/** @type {MouseEvent} */ event) => event.target === dialog.current && onClose();
+  return html`<dialog ref=${dialog} aria-label=${title} onClose=${onClose} onClick=${onClick}>
+    <div class="dialog">
+      <header>
+        <h2>${title}</h2>
+        <button type="button" class="quiet icon-only" onClick=${onClose} aria-label="Close"><${Icon} name="close" /></button>
+      </header>
+      ${children}
+    </div>
+  </dialog>`;
+}

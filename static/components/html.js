@@ -1,0 +1,5 @@
+import htm from "htm";
+import { h } from "preact";
+
+/** JSX without a build: html`<p class=${name}>…</p>`. */
+export const html = htm.bind(h);

@@ -1,0 +1,114 @@
+import { copyText } from "../clipboard.js";
+import { highlight, loadHighlighter } from "./highlighter.js";
+
+/** @import { Highlighter } from "./highlighter.js" */
+
+const FREEZE_AT = 1_500; // characters that are highlighted anew with each piece
+const FREEZE_ANYWAY = 20_000;
+const BUDGET = 8; // milliseconds of highlighting a frame
+
+/** @type {Set<CodeBlock>} */
+const waiting = new Set();
+/** @type {Highlighter | null} */
+let highlighter = null;
+
+/**
+ * Code that is highlighted while it grows. Only its last piece is highlighted again: what lies before a line at
+ * whose end nothing is open can not change any more, so that a long block costs no more than a short one.
+ */
+export class CodeBlock {
+  constructor() {
+    this.language = "";
+    this.live = "";
+    this.freezeAt = FREEZE_AT;
+    this.label = element("span", "code-language", "text");
+    this.code = element("code");
+    this.tail = this.code.appendChild(element("span"));
+    this.figure = this.build();
+  }
+
+  build() {
+    const figure = element("figure", "code");
+    const caption = element("figcaption");
+    const pre = element("pre");
+    pre.tabIndex = 0; // it may scroll sideways, and that must work by keyboard
+    pre.append(this.code);
+    caption.append(this.label, this.copyButton());
+    figure.append(caption, pre);
+    return figure;
+  }
+
+  copyButton() {
+    const button = element("button", "quiet", "Copy");
+    button.type = "button";
+    button.addEventListener("click", async () => {
+      button.textContent = (await copyText(this.code.textContent ?? "")) ? "Copied" : "Not copied";
+      setTimeout(() => (button.textContent = "Copy"), 1_500);
+    });
+    return button;
+  }
+
+  /** @param {string} info what stands behind the opening fence */
+  setLanguage(info) {
+    this.language = info.trim().split(/\s/, 1)[0].toLowerCase();
+    this.label.textContent = this.language || "text";
+  }
+
+  /** @param {string} text */
+  append(text) {
+    this.live += text;
+    this.tail.append(text);
+    enqueue(this);
+  }
+
+  /** Highlight what is new. */
+  paint() {
+    if (!highlighter?.getLanguage(this.language)) return;
+    if (this.live.length > this.freezeAt) this.freeze(highlighter);
+    this.tail.replaceChildren(highlight(highlighter, this.live, this.language).nodes);
+  }
+
+  /** @param {Highlighter} by */
+  freeze(by) {
+    const end = this.live.lastIndexOf("\n") + 1 || (this.live.length > FREEZE_ANYWAY ? this.live.length : 0);
+    const { nodes, complete } = highlight(by, this.live.slice(0, end), this.language);
+    if (!complete && this.live.length < FREEZE_ANYWAY) {
+      this.freezeAt = this.live.length * 1.5;
+      return;
+    }
+    this.tail.before(nodes);
+    this.live = this.live.slice(end);
+    this.freezeAt = FREEZE_AT;
+  }
+}
+
+/** @param {CodeBlock} block */
+async function enqueue(block) {
+  waiting.add(block);
+  if (waiting.size > 1) return;
+  highlighter ??= await loadHighlighter().catch(() => null);
+  requestAnimationFrame(paintSome);
+}
+
+function paintSome() {
+  const until = performance.now() + BUDGET;
+  for (const block of waiting) {
+    waiting.delete(block);
+    block.paint();
+    if (performance.now() > until) break;
+  }
+  if (waiting.size) requestAnimationFrame(paintSome);
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {string} [className]
+ * @param {string} [text]
+ */
+function element(tag, className = "", text = "") {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text) made.textContent = text;
+  return made;
+}

@@ -1,0 +1,14 @@
+const ALLOWED = new Set(["http:", "https:", "mailto:"]);
+
+/**
+ * Where a link from a model may lead, or null. `host` is what the reader is shown of it.
+ * @param {string} url
+ * @returns {{href: string, host: string} | null}
+ */
+export function safeLink(url) {
+  if (!URL.canParse(url.trim(), location.href)) return null;
+  const found = new URL(url.trim(), location.href);
+  if (!ALLOWED.has(found.protocol)) return null;
+  const isOurs = found.origin === location.origin;
+  return { href: found.href, host: found.protocol === "mailto:" ? found.pathname : isOurs ? "" : found.host };
+}

@@ -1,0 +1,70 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { defaultProvider, providers } from "../hooks/app-state.js";
+import { keys, model, provider, thinking } from "../hooks/preferences.js";
+import { html } from "./html.js";
+
+/** @import { Provider } from "../client/types.js" */
+
+const BETWEEN = "\n";
+const ANOTHER = "";
+
+/** Who answers, and whether they think first. */
+export function ModelPicker() {
+  const chosen = providers.value.find((each) => each.id === (provider.value ?? defaultProvider.value));
+  const chosenModel = model.value ?? chosen?.default_model ?? "";
+  const known = chosen?.models.find((each) => each.id === chosenModel);
+  const [typing, setTyping] = useState(false);
+  const choose = (/** @type {any} */ event) => {
+    const [by, id] = event.target.value.split(BETWEEN);
+    provider.value = by;
+    if (id === ANOTHER) setTyping(true);
+    else model.value = id;
+  };
+  if (typing) return html`<${ModelName} onDone=${() => setTyping(false)} />`;
+  return html`
+    <select class="quiet model" aria-label="Model" value=${[chosen?.id, chosenModel].join(BETWEEN)} onChange=${choose}>
+      ${providers.value.map((each) => html`<${Models} key=${each.id} of=${each} also=${also(each, chosenModel)} />`)}
+    </select>
+    ${known?.thinking !== false &&
+    html`<label class="switch"><input type="checkbox" checked=${thinking.value}
+      onChange=${(/** @type {any} */ event) => (thinking.value = event.target.checked)} /> Think</label>`}
+  `;
+}
+
+/**
+ * A chosen model that is not in the provider's list.
+ * @param {Provider} from
+ * @param {string} chosen
+ */
+function also(from, chosen) {
+  const isOurs = from.id === (provider.value ?? defaultProvider.value);
+  return isOurs && chosen && !from.models.some((each) => each.id === chosen) ? chosen : null;
+}
+
+/** @param {{of: Provider, also: string | null}} props */
+function Models({ of, also }) {
+  const isReady = of.ready || Boolean(keys.value[of.id]);
+  const ids = [...of.models.map((each) => each.id), ...(also ? [also] : [])];
+  return html`<optgroup label=${isReady ? of.name : `${of.name} (needs a key)`} disabled=${!isReady}>
+    ${ids.map((id) => html`<option key=${id} value=${[of.id, id].join(BETWEEN)}>${id}</option>`)}
+    ${of.accepts_any_model && html`<option value=${[of.id, ANOTHER].join(BETWEEN)}>Another model …</option>`}
+  </optgroup>`;
+}
+
+/** @param {{onDone: () => void}} props */
+function ModelName({ onDone }) {
+  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
+  useEffect(() => field.current?.focus(), []);
+  const finish = () => {
+    model.value = field.current?.value.trim() || null;
+    onDone();
+  };
+  const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    event.preventDefault();
+    event.stopPropagation();
+    finish();
+  };
+  return html`<input class="model-name" ref=${field} aria-label="Name of the model" placeholder="Name of the model"
+    maxlength="200" autocapitalize="off" spellcheck="false" onKeyDown=${onKeyDown} onBlur=${finish} />`;
+}

@@ -1,0 +1,66 @@
+import { useEffect, useState } from "preact/hooks";
+import { behind, catchUp, paused } from "../hooks/playback.js";
+import { maxTokens, speed } from "../hooks/preferences.js";
+import { html } from "./html.js";
+import { Icon } from "./icons.js";
+
+/** @import { SessionStore } from "../hooks/session-store.js" */
+
+const CHARACTERS_PER_TOKEN = 4; // until the provider counts
+const SPEEDS = /** @type {const} */ (["now", "calm", "slow"]);
+const SPEED_NAMES = { now: "as it comes", calm: "calm", slow: "slow" };
+
+/**
+ * How far the answer is, and how it is shown.
+ * @param {{session: SessionStore}} props
+ */
+export function Progress({ session }) {
+  const [answer] = session.active.value;
+  const isBehind = behind.value > 200 || paused.value;
+  useTicking(Boolean(answer));
+  if (!answer && !isBehind) return null;
+  return html`<div class="progress">
+    <span class="amount">${answer ? amount(answer.length) : "The answer is complete"}</span>
+    ${answer && html`<span>${elapsed(answer.created_at)}</span>`}
+    <span class="space" />
+    ${isBehind &&
+    html`<button type="button" class="quiet" onClick=${catchUp}><${Icon} name="skip" /> Catch up</button>`}
+    <${SpeedSlider} />
+    <button type="button" class="quiet" aria-pressed=${paused.value} onClick=${() => (paused.value = !paused.value)}>
+      <${Icon} name=${paused.value ? "play" : "pause"} /> ${paused.value ? "Go on" : "Pause"}
+    </button>
+  </div>`;
+}
+
+function SpeedSlider() {
+  const place = SPEEDS.indexOf(speed.value);
+  const choose = (/** @type {any} */ event) => (speed.value = SPEEDS[Number(event.target.value)]);
+  return html`<label class="speed">
+    <span class="unseen">Reading speed</span>
+    <input type="range" min="0" max="2" step="1" value=${place} onInput=${choose}
+      aria-valuetext=${SPEED_NAMES[speed.value]} />
+    <span aria-hidden="true">${SPEED_NAMES[speed.value]}</span>
+  </label>`;
+}
+
+/** @param {number} characters */
+function amount(characters) {
+  const tokens = Math.round(characters / CHARACTERS_PER_TOKEN).toLocaleString();
+  return maxTokens.value ? `about ${tokens} of ${maxTokens.value.toLocaleString()} tokens` : `about ${tokens} tokens`;
+}
+
+/** @param {string} since */
+function elapsed(since) {
+  const seconds = Math.max(0, Math.round((Date.now() - Date.parse(since)) / 1_000));
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+/** @param {boolean} isOn */
+function useTicking(isOn) {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    if (!isOn) return;
+    const timer = setInterval(() => tick((count) => count + 1), 500);
+    return () => clearInterval(timer);
+  }, [isOn]);
+}

@@ -1,0 +1,31 @@
+import { useState } from "preact/hooks";
+import { BranchArrows } from "./branch-arrows.js";
+import { CopyButton } from "./copy-button.js";
+import { html } from "./html.js";
+import { Icon } from "./icons.js";
+import { QuestionEditor } from "./question-editor.js";
+
+/** @import { SessionStore } from "../hooks/session-store.js" */
+/** @import { Spoken } from "../client/conversation.js" */
+
+/** @param {{session: SessionStore, message: Spoken}} props */
+export function Question({ session, message }) {
+  const [editing, setEditing] = useState(false);
+  session.revision(message.id).value;
+  if (editing) {
+    const send = (/** @type {string} */ text) => {
+      setEditing(false);
+      session.send(text, message.parent_id ?? "root");
+    };
+    return html`<${QuestionEditor} text=${message.content} onSend=${send} onCancel=${() => setEditing(false)} />`;
+  }
+  return html`<article class="question" aria-label="Question">
+    <div class="bubble" dir="auto">${message.content}</div>
+    <div class="actions">
+      <${BranchArrows} session=${session} message=${message} />
+      <${CopyButton} text=${message.content} label="Copy the question" />
+      <button type="button" class="quiet icon-only" onClick=${() => setEditing(true)} aria-label="Edit the question"
+        title="Edit the question"><${Icon} name="edit" /></button>
+    </div>
+  </article>`;
+}

@@ -1,0 +1,60 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { currentId, newSession } from "../hooks/app-state.js";
+import { remove, rename } from "../hooks/session-list.js";
+import { html } from "./html.js";
+import { Icon } from "./icons.js";
+
+/** @import { Session } from "../client/types.js" */
+
+/** @param {{session: Session, isCurrent: boolean, onOpen: () => void}} props */
+export function SessionRow({ session, isCurrent, onOpen }) {
+  const [renaming, setRenaming] = useState(false);
+  const title = session.title || "Untitled";
+  if (renaming) return html`<li><${TitleEditor} session=${session} onDone=${() => setRenaming(false)} /></li>`;
+  const discard = () => {
+    remove(session);
+    if (session.id === currentId.value) newSession();
+  };
+  return html`<li class=${isCurrent ? "session current" : "session"}>
+    <a href="#${session.id}" aria-current=${isCurrent ? "page" : undefined} onClick=${onOpen}>
+      <span class="title" dir="auto">${title}</span>
+      <span class="when">
+        ${session.active.length > 0 && html`<span class="active" role="img" aria-label="being answered" />`}
+        ${when(session.updated_at)}
+      </span>
+    </a>
+    <span class="row-actions">
+      <button type="button" class="quiet icon-only" aria-label="Rename ${title}" title="Rename"
+        onClick=${() => setRenaming(true)}><${Icon} name="edit" /></button>
+      <button type="button" class="quiet icon-only" aria-label="Delete ${title}" title="Delete"
+        onClick=${discard}><${Icon} name="trash" /></button>
+    </span>
+  </li>`;
+}
+
+/** @param {{session: Session, onDone: () => void}} props */
+function TitleEditor({ session, onDone }) {
+  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
+  useEffect(() => field.current?.select(), []);
+  const save = () => {
+    const title = field.current?.value.trim();
+    if (title && title !== session.title) rename(session.id, title);
+    onDone();
+  };
+  const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
+    event.stopPropagation();
+    if (event.key === "Enter") save();
+    if (event.key === "Escape") onDone();
+  };
+  return html`<input class="rename" ref=${field} aria-label="Title" maxlength="200" value=${session.title}
+    onKeyDown=${onKeyDown} onBlur=${save} />`;
+}
+
+/** @param {string} timestamp */
+function when(timestamp) {
+  const date = new Date(timestamp);
+  const isToday = date.toDateString() === new Date().toDateString();
+  return isToday
+    ? date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
+    : date.toLocaleDateString([], { day: "numeric", month: "short" });
+}

@@ -1,0 +1,88 @@
+import { providers } from "../hooks/app-state.js";
+import * as preferences from "../hooks/preferences.js";
+import { Dialog } from "./dialog.js";
+import { html } from "./html.js";
+
+/** @import { Signal } from "@preact/signals" */
+
+const SHORTCUTS = [
+  ["Send", "Enter"],
+  ["New line", "Shift Enter"],
+  ["Stop", "Esc"],
+  ["New chat", "Alt N"],
+  ["Search", "Ctrl K"],
+  ["Next, previous chat", "Alt ↓, Alt ↑"],
+];
+
+/** @param {{onClose: () => void}} props */
+export function SettingsDialog({ onClose }) {
+  return html`<${Dialog} title="Settings" onClose=${onClose}>
+    <section>
+      <h3>Looks</h3>
+      <${Choice} label="Colours" value=${preferences.theme}
+        options=${{ system: "As the system has it", light: "Light", dark: "Dark" }} />
+      <${Switch} label="Show answers while they are written" value=${preferences.useStreaming} />
+    </section>
+    <section>
+      <h3>Answers</h3>
+      <${Choice} label="A question sent during an answer" value=${preferences.whenBusy}
+        options=${{ enqueue: "waits for it", interrupt: "interrupts it" }} />
+      <label class="row">Most tokens an answer may have
+        <input type="number" min="1" max="10000000" placeholder="no limit" value=${preferences.maxTokens.value ?? ""}
+          onChange=${(/** @type {any} */ event) => (preferences.maxTokens.value = wholeNumber(event.target.value))} />
+      </label>
+    </section>
+    <${Keys} />
+    <section>
+      <h3>Keyboard</h3>
+      <dl class="shortcuts">
+        ${SHORTCUTS.map(([what, key]) => html`<div key=${what}><dt>${what}</dt><dd><kbd>${key}</kbd></dd></div>`)}
+      </dl>
+    </section>
+  <//>`;
+}
+
+function Keys() {
+  const set = (/** @type {string} */ id) => (/** @type {any} */ event) => {
+    const { [id]: _, ...others } = preferences.keys.value;
+    const key = event.target.value.trim();
+    preferences.keys.value = key ? { ...others, [id]: key } : others;
+  };
+  const needing = providers.value.filter((each) => each.id !== "demo");
+  return html`<section>
+    <h3>Your own keys</h3>
+    <p class="hint">Sent with your questions, never kept on the server. They are forgotten with this tab, unless you
+      choose otherwise.</p>
+    ${needing.map(
+      (each) => html`<label class="row" key=${each.id}>${each.name}
+        <input type="password" autocomplete="off" spellcheck="false" value=${preferences.keys.value[each.id] ?? ""}
+          placeholder=${each.ready ? "the server has one" : "none"} onChange=${set(each.id)} />
+      </label>`,
+    )}
+    <${Switch} label="Keep them in this browser" value=${preferences.keepKeys} />
+  </section>`;
+}
+
+/** @param {{label: string, value: Signal<any>, options: Record<string, string>}} props */
+function Choice({ label, value, options }) {
+  const choose = (/** @type {any} */ event) => (value.value = event.target.value);
+  return html`<label class="row">${label}
+    <select value=${value.value} onChange=${choose}>
+      ${Object.entries(options).map(([id, name]) => html`<option key=${id} value=${id}>${name}</option>`)}
+    </select>
+  </label>`;
+}
+
+/** @param {{label: string, value: Signal<boolean>}} props */
+export function Switch({ label, value }) {
+  return html`<label class="row">${label}
+    <input type="checkbox" role="switch" checked=${value.value}
+      onChange=${(/** @type {any} */ event) => (value.value = event.target.checked)} />
+  </label>`;
+}
+
+/** @param {string} text */
+function wholeNumber(text) {
+  const number = Math.floor(Number(text));
+  return number >= 1 ? Math.min(number, 10_000_000) : null;
+}

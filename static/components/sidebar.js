@@ -1,0 +1,38 @@
+import { currentId, newSession } from "../hooks/app-state.js";
+import { hasMore, listed, loadMore, searched } from "../hooks/session-list.js";
+import { html } from "./html.js";
+import { Icon } from "./icons.js";
+import { SessionRow } from "./session-row.js";
+
+let typing = 0;
+
+/** @param {Event} event */
+function search({ target }) {
+  const { value } = /** @type {HTMLInputElement} */ (target);
+  clearTimeout(typing);
+  typing = window.setTimeout(() => (searched.value = value.trim()), 150);
+}
+
+/** @param {{onOpen: () => void}} props */
+export function Sidebar({ onOpen }) {
+  const start = () => {
+    newSession();
+    onOpen();
+  };
+  return html`<nav class="sidebar" aria-label="Chats">
+    <div class="sidebar-top">
+      <button type="button" class="new" onClick=${start}><${Icon} name="plus" /> New chat</button>
+      <label class="search"><${Icon} name="search" />
+        <input type="search" id="search" placeholder="Search" aria-label="Search chats" onInput=${search} />
+      </label>
+    </div>
+    <ul class="sessions">
+      ${listed.value.map(
+        (session) => html`<${SessionRow} key=${session.id} session=${session}
+          isCurrent=${session.id === currentId.value} onOpen=${onOpen} />`,
+      )}
+    </ul>
+    ${!listed.value.length && html`<p class="nothing">${searched.value ? "Nothing found" : "No chats yet"}</p>`}
+    ${hasMore.value && html`<button type="button" class="quiet" onClick=${loadMore}>Show more</button>`}
+  </nav>`;
+}

@@ -1,0 +1,24 @@
+import { html } from "./html.js";
+
+/** @import { SessionStore } from "../hooks/session-store.js" */
+
+const SUGGESTIONS = [
+  "Explain how a hash table works, with a small example in Python.",
+  "Compare three ways to cache HTTP responses in a table.",
+  "Write a friendly message that moves a meeting to Friday.",
+];
+
+/** @param {{session: SessionStore}} props */
+export function Welcome({ session }) {
+  return html`<section class="welcome">
+    <h2>What would you like to know?</h2>
+    <p>Answers go on when you close this page, and wait for you when you come back.</p>
+    <ul>
+      ${SUGGESTIONS.map(
+        (text) => html`<li key=${text}>
+          <button type="button" onClick=${() => session.send(text)}>${text}</button>
+        </li>`,
+      )}
+    </ul>
+  </section>`;
+}

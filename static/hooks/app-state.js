@@ -1,0 +1,95 @@
+import { computed, effect, signal, untracked } from "@preact/signals";
+import { api, newId } from "../client/index.js";
+import { lastSession, useStreaming } from "./preferences.js";
+import * as list from "./session-list.js";
+import { SessionStore } from "./session-store.js";
+
+/** @import { Provider } from "../client/types.js" */
+
+export { useStreaming };
+
+export const providers = signal(/** @type {Provider[]} */ ([]));
+export const defaultProvider = signal("");
+
+/** Ids made here, which the server cannot know before the first question. @type {Set<string>} */
+const fresh = new Set();
+
+/** The session in view; its id is the address's fragment, so that it can be reloaded, kept and shared between tabs. */
+export const currentId = signal(idInAddress());
+export const store = signal(storeFor(currentId.peek()));
+
+export const isStreaming = computed(() => store.value.active.value.length > 0);
+/** The text so far of the answer being written in view. */
+export const streamingText = signal("");
+
+function idInAddress() {
+  const id = location.hash.slice(1);
+  if (/^[A-Za-z0-9_-]{1,64}$/.test(id)) return id;
+  const chosen = lastSession.peek() ?? freshId();
+  history.replaceState(null, "", `#${chosen}`);
+  return chosen;
+}
+
+function freshId() {
+  const id = newId();
+  fresh.add(id);
+  return id;
+}
+
+/** A fresh id is new only once: whoever comes back to it may have asked something. @param {string} id */
+function storeFor(id) {
+  return new SessionStore(id, fresh.delete(id));
+}
+
+/** @param {string} id */
+export function openSession(id) {
+  if (id !== currentId.value) location.hash = id;
+}
+
+export function newSession() {
+  openSession(freshId());
+}
+
+/** @param {1 | -1} step down or up the list */
+export function openNeighbour(step) {
+  const ids = list.listed.value.map((session) => session.id);
+  const next = ids[Math.max(0, ids.indexOf(currentId.value) + step)];
+  if (next) openSession(next);
+}
+
+async function loadProviders() {
+  try {
+    const found = await api.providers();
+    providers.value = found.providers;
+    defaultProvider.value = found.default_provider;
+  } catch {
+    addEventListener("online", loadProviders, { once: true });
+    setTimeout(loadProviders, 5_000);
+  }
+}
+
+addEventListener("hashchange", () => (currentId.value = idInAddress()));
+
+effect(() => {
+  const opened = currentId.value === store.peek().id ? store.peek() : storeFor(currentId.value);
+  lastSession.value = opened.id;
+  store.value = opened;
+  untracked(() => opened.open());
+  return () => opened.close();
+});
+
+// The list shows titles and activity: look again when those of the session in view change.
+effect(() => {
+  store.value.title.value;
+  store.value.active.value.length;
+  setTimeout(list.refresh);
+});
+
+effect(() => {
+  const { active, hear } = { active: store.value.active.value, hear: store.value.hear.bind(store.value) };
+  streamingText.value = active[0]?.content ?? "";
+  return hear({ onText: (message) => message === active[0] && (streamingText.value = message.content) });
+});
+
+addEventListener("pagehide", () => store.peek().keepNow());
+loadProviders();

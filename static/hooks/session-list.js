@@ -1,0 +1,105 @@
+import { computed, effect, signal, untracked } from "@preact/signals";
+import { api } from "../client/index.js";
+import { onNote, tellTabs } from "./notes.js";
+import { cache } from "./session-store.js";
+import { trying } from "./trouble.js";
+
+/** @import { Session } from "../client/types.js" */
+
+const UNDO_FOR = 6_000;
+const QUICKLY = 2_500; // between looks while something is being written
+const CALMLY = 30_000;
+
+export const sessions = signal(/** @type {Session[]} */ ([]));
+export const hasMore = signal(false);
+export const searched = signal("");
+
+/** Sessions whose deletion can still be taken back, with the timer that will carry it out. */
+const deleting = signal(/** @type {Map<string, {title: string, timer: number}>} */ (new Map()));
+
+export const listed = computed(() => sessions.value.filter((session) => !deleting.value.has(session.id)));
+export const undoable = computed(() => [...deleting.value].map(([id, { title }]) => ({ id, title })).at(-1) ?? null);
+
+let timer = 0;
+let asked = 0;
+
+/** Read the list, now and then again: more often while an answer is being written somewhere. */
+export async function refresh() {
+  clearTimeout(timer);
+  const turn = ++asked;
+  try {
+    const found = await api.listSessions({ q: searched.value, limit: Math.max(50, sessions.value.length) });
+    if (turn !== asked) return;
+    sessions.value = found.sessions;
+    hasMore.value = found.has_more;
+    if (!searched.value) cache.keepSessions(found.sessions);
+  } catch {
+    // What was read before stays; the connection's own mark says what is wrong.
+  } finally {
+    if (turn === asked) timer = window.setTimeout(refreshIfSeen, isBusy() ? QUICKLY : CALMLY);
+  }
+}
+
+const isBusy = () => sessions.value.some((session) => session.active.length > 0);
+
+function refreshIfSeen() {
+  if (!document.hidden) refresh();
+}
+
+export function loadMore() {
+  return trying("The list ends here for now.", async () => {
+    const last = sessions.value.at(-1);
+    const found = await api.listSessions({ q: searched.value, before: last?.id, limit: 50 });
+    sessions.value = [...sessions.value, ...found.sessions];
+    hasMore.value = found.has_more;
+  });
+}
+
+/** Tell this tab and the others that the list has changed. */
+export function changed() {
+  tellTabs("sessions");
+  return refresh();
+}
+
+/**
+ * @param {string} id
+ * @param {string} title
+ */
+export async function rename(id, title) {
+  sessions.value = sessions.value.map((session) => (session.id === id ? { ...session, title } : session));
+  await trying("Not renamed.", () => api.renameSession(id, title));
+  await changed();
+}
+
+/** @param {Session} session */
+export function remove({ id, title }) {
+  const timer = window.setTimeout(() => carryOut(id), UNDO_FOR);
+  deleting.value = new Map([...deleting.value, [id, { title, timer }]]);
+}
+
+/** @param {string} id */
+export function undoRemove(id) {
+  clearTimeout(deleting.value.get(id)?.timer);
+  deleting.value = new Map([...deleting.value].filter(([each]) => each !== id));
+}
+
+/** @param {string} id */
+async function carryOut(id, keepalive = false) {
+  cache.forgetHistory(id);
+  await trying("Not deleted.", () => api.deleteSession(id, { keepalive }));
+  await changed();
+  undoRemove(id);
+}
+
+effect(() => {
+  searched.value;
+  untracked(refresh);
+});
+cache.sessions().then((kept) => {
+  if (kept && !sessions.value.length) sessions.value = kept;
+});
+onNote((note) => note === "sessions" && refresh());
+addEventListener("online", refresh);
+document.addEventListener("visibilitychange", refreshIfSeen);
+// Whoever leaves does not undo any more.
+addEventListener("pagehide", () => [...deleting.value.keys()].forEach((id) => carryOut(id, true)));

@@ -1,0 +1,279 @@
+import { computed, signal } from "@preact/signals";
+import {
+  Backoff, Cache, Conversation, Outbox, ProblemError, api, groupSiblings, isPassing, newId, newestBelow, pathTo,
+  sentenceOf, sleep,
+} from "../client/index.js";
+import * as preferences from "./preferences.js";
+import { reading } from "./reading.js";
+import { trying } from "./trouble.js";
+
+/** @import { Question } from "../client/types.js" */
+/** @import { Spoken } from "../client/conversation.js" */
+/** @import { ReadingState } from "../client/follow.js" */
+/** @import { Unsent } from "../client/outbox.js" */
+/** @import { Signal } from "@preact/signals" */
+
+/**
+ * @typedef {object} Hearing
+ * @property {(message: Spoken, text: string) => void} [onText]
+ * @property {(message: Spoken) => void} [onThinking]
+ * @property {(message: Spoken) => void} [onEnd]
+ */
+
+const PAGE = 50;
+const KEPT = 60; // messages in the browser's own cache
+const KEEP_EVERY = 1_000;
+
+export const cache = new Cache();
+
+/** One open session: what the server says of it, as signals, and what may be done in it. */
+export class SessionStore {
+  /**
+   * @param {string} id
+   * @param {boolean} [isNew] the server cannot know it yet
+   */
+  constructor(id, isNew = false) {
+    this.id = id;
+    this.isNew = isNew;
+    this.outbox = new Outbox(localStorage, id);
+    this.conversation = new Conversation({
+      onMessage: (message) => this.changed(message),
+      onText: (message, text) => this.hearings.forEach((hearing) => hearing.onText?.(message, text)),
+      onThinking: (message) => this.hearings.forEach((hearing) => hearing.onThinking?.(message)),
+      onSession: ({ title, deleted }) => {
+        if (title) this.title.value = title;
+        if (deleted) this.deleted.value = true;
+      },
+      onDoubt: () => this.reload(),
+    });
+    /** @type {Set<Hearing>} */
+    this.hearings = new Set();
+    /** @type {Map<string, Signal<number>>} */
+    this.revisions = new Map();
+    this.structure = signal(0);
+    this.leaf = signal(/** @type {string | null} */ (null));
+    this.title = signal("");
+    this.deleted = signal(false);
+    this.loaded = signal(/** @type {"no" | "cached" | "yes"} */ ("no"));
+    this.state = signal(/** @type {ReadingState | null} */ (null));
+    this.unsent = signal(/** @type {Unsent[]} */ (this.outbox.all()));
+    this.path = computed(() => (this.structure.value, pathTo(this.conversation.messages, this.leaf.value)));
+    this.siblings = computed(() => (this.structure.value, groupSiblings(this.conversation.messages)));
+    this.active = signal(/** @type {Spoken[]} */ ([]));
+    this.keeping = 0;
+    this.loadingOlder = false;
+    this.leave = () => {};
+    this.closing = new AbortController();
+  }
+
+  // Coming and going.
+
+  async open() {
+    if (this.isNew) return this.beNew();
+    const kept = await cache.history(this.id);
+    if (this.closing.signal.aborted) return;
+    if (kept) {
+      this.conversation.load(kept);
+      this.loaded.value = "cached";
+      this.join(kept.cursor);
+    } else {
+      await this.reload();
+    }
+    for (const unsent of this.unsent.value) if (unsent.status === "sending") this.attempt(unsent);
+  }
+
+  close() {
+    this.keepNow();
+    this.closing.abort();
+    this.leave();
+  }
+
+  /** Read the newest page again, for as long as it takes. A session that does not exist is a new one. */
+  async reload() {
+    const backoff = new Backoff();
+    this.leave();
+    while (!this.closing.signal.aborted) {
+      try {
+        const page = await api.history(this.id, { limit: PAGE });
+        if (this.closing.signal.aborted) return;
+        this.conversation.load(page);
+        this.loaded.value = "yes";
+        return this.join(page.cursor);
+      } catch (error) {
+        if (error instanceof ProblemError && !isPassing(error)) return this.beNew();
+        await this.waitFor(backoff.next());
+      }
+    }
+  }
+
+  /** @param {number} pause */
+  async waitFor(pause) {
+    this.state.value = { phase: "waiting", way: "sse", retryIn: pause };
+    const woken = new Promise((resolve) => reading.alarm.addEventListener("wake", resolve, { once: true }));
+    await Promise.race([sleep(pause, this.closing.signal), woken]);
+  }
+
+  beNew() {
+    this.loaded.value = "yes";
+    this.state.value = null;
+  }
+
+  /** @param {string} cursor */
+  join(cursor) {
+    this.leave();
+    this.leave = reading.join(this.id, cursor, {
+      onEvents: (events) => {
+        this.conversation.apply(events);
+        this.keepSoon();
+      },
+      onReset: () => this.reload(),
+      onState: (state) => this.onState(state),
+    });
+  }
+
+  /** @param {ReadingState} state */
+  onState(state) {
+    this.state.value = state;
+    if (state.phase === "gone") this.deleted.value = true;
+    if (state.phase !== "live") return;
+    this.loaded.value = "yes";
+    for (const unsent of this.unsent.value) if (unsent.passing) this.attempt(unsent);
+  }
+
+  async loadOlder() {
+    const oldest = this.conversation.messages.keys().next().value;
+    if (this.loadingOlder || !this.conversation.hasMore || !oldest) return;
+    this.loadingOlder = true;
+    try {
+      this.conversation.prepend(await api.history(this.id, { before: oldest, limit: PAGE }));
+    } catch {
+      // Scrolling further up asks again.
+    } finally {
+      this.loadingOlder = false;
+    }
+  }
+
+  // What changed.
+
+  /** @param {Spoken | null} message */
+  changed(message) {
+    const known = message && this.revisions.has(message.id);
+    if (message) this.revision(message.id).value += 1;
+    else for (const revision of this.revisions.values()) revision.value += 1;
+    if (!known) this.restructure(message);
+    this.noteActive();
+    if (message?.role === "assistant" && message.status !== "streaming") {
+      this.hearings.forEach((hearing) => hearing.onEnd?.(message));
+    }
+    this.keepSoon();
+  }
+
+  noteActive() {
+    const active = [...this.conversation.messages.values()].filter((each) => each.status === "streaming");
+    const before = this.active.value;
+    if (active.length !== before.length || active.some((each, place) => each !== before[place])) {
+      this.active.value = active;
+    }
+  }
+
+  /** @param {Spoken | null} message */
+  restructure(message) {
+    const { messages } = this.conversation;
+    if (message) this.leaf.value = message.id;
+    else if (!messages.has(this.leaf.value ?? "")) this.leaf.value = [...messages.keys()].at(-1) ?? null;
+    else this.leaf.value = newestBelow(messages, /** @type {string} */ (this.leaf.value));
+    this.structure.value += 1;
+  }
+
+  /** @param {string} id */
+  revision(id) {
+    const known = this.revisions.get(id) ?? signal(0);
+    this.revisions.set(id, known);
+    return known;
+  }
+
+  /** @param {Hearing} hearing */
+  hear(hearing) {
+    this.hearings.add(hearing);
+    return () => void this.hearings.delete(hearing);
+  }
+
+  keepSoon() {
+    this.keeping ||= window.setTimeout(() => this.keepNow(), KEEP_EVERY);
+  }
+
+  keepNow() {
+    clearTimeout(this.keeping);
+    this.keeping = 0;
+    const { messages, cursor, hasMore } = this.conversation;
+    if (cursor === null || this.deleted.value) return;
+    const newest = [...messages.values()].slice(-KEPT);
+    cache.keepHistory(this.id, { messages: newest, cursor, has_more: hasMore || messages.size > KEPT });
+  }
+
+  /** @param {string} sibling */
+  show(sibling) {
+    this.leaf.value = newestBelow(this.conversation.messages, sibling);
+  }
+
+  // Asking.
+
+  /**
+   * @param {string} content
+   * @param {string | null} [parent] the end of the branch in view if left out
+   */
+  send(content, parent = this.leaf.value) {
+    const question = { content, parent_id: parent, ...how(), on_busy: preferences.whenBusy.value };
+    return this.attempt({ key: newId(), question, status: "sending" });
+  }
+
+  /** @param {Unsent} unsent */
+  async attempt(unsent) {
+    this.note({ ...unsent, status: "sending", passing: false, why: undefined });
+    try {
+      const question = { ...unsent.question, api_keys: preferences.keys.value };
+      const accepted = await api.ask(this.id, question, unsent.key);
+      this.forget(unsent.key);
+      this.conversation.accept(accepted);
+      if (this.conversation.cursor === null) await this.reload();
+    } catch (error) {
+      this.note({ ...unsent, status: "failed", passing: isPassing(error), why: sentenceOf(error) });
+    }
+  }
+
+  /** @param {Unsent} unsent */
+  note(unsent) {
+    this.outbox.put(unsent);
+    this.unsent.value = this.outbox.all();
+  }
+
+  /** @param {string} key */
+  forget(key) {
+    this.outbox.remove(key);
+    this.unsent.value = this.outbox.all();
+  }
+
+  /** @param {string} message the answer, or the question, to answer again */
+  regenerate(message) {
+    const options = { ...how(), on_busy: preferences.whenBusy.value, api_keys: preferences.keys.value };
+    return trying("No new answer.", async () => {
+      this.conversation.accept(await api.regenerate(message, options, newId()));
+    });
+  }
+
+  /** Stop what is being written, and what waits for it. */
+  stop() {
+    return trying("Not stopped.", () => Promise.all(this.active.value.map((message) => api.cancel(message.id))));
+  }
+}
+
+/** How questions are to be answered, by the user's choices. */
+function how() {
+  const { provider, model, thinking, maxTokens } = preferences;
+  return {
+    provider: provider.value,
+    model: model.value,
+    ultra_thinking: thinking.value,
+    max_tokens: maxTokens.value,
+  };
+}

@@ -1,0 +1,46 @@
+import { useState } from "preact/hooks";
+import { Announcer } from "../components/announcer.js";
+import { Composer } from "../components/composer.js";
+import { ConnectionPanel } from "../components/connection-panel.js";
+import { ExportDialog } from "../components/export-dialog.js";
+import { html } from "../components/html.js";
+import { SettingsDialog } from "../components/settings-dialog.js";
+import { Sidebar } from "../components/sidebar.js";
+import { Toasts } from "../components/toasts.js";
+import { TopBar } from "../components/top-bar.js";
+import { Transcript } from "../components/transcript.js";
+import { currentId } from "../hooks/app-state.js";
+import { sessions } from "../hooks/session-list.js";
+import { useShortcuts } from "../hooks/useShortcuts.js";
+import { useStreamingChat } from "../hooks/useStreamingChat.js";
+
+/** @typedef {"connection" | "settings" | "export" | null} Opened */
+
+export function ChatPage() {
+  const { session, stop } = useStreamingChat({ sessionId: currentId.value });
+  const [opened, setOpened] = useState(/** @type {Opened} */ (null));
+  const [menu, setMenu] = useState(false);
+  const listed = sessions.value.find((each) => each.id === session.id);
+  const title = session.title.value || listed?.title || "New chat";
+  const close = () => setOpened(null);
+  useShortcuts({ stop, showSearch: () => setMenu(true) });
+  document.title = title === "New chat" ? "Xionimus" : `${title} · Xionimus`;
+
+  return html`<div class=${menu ? "page with-menu" : "page"}>
+    <${Sidebar} onOpen=${() => setMenu(false)} />
+    <div class="veil" onClick=${() => setMenu(false)} />
+    <main>
+      <${TopBar} session=${session} title=${title} onMenu=${() => setMenu(!menu)}
+        onConnection=${() => setOpened("connection")} onSettings=${() => setOpened("settings")}
+        onExport=${() => setOpened("export")} />
+      ${session.deleted.value && html`<p class="notice" role="status">This chat has been deleted.</p>`}
+      <${Transcript} key=${session.id} session=${session} />
+      ${!session.deleted.value && html`<${Composer} session=${session} />`}
+    </main>
+    ${opened === "connection" && html`<${ConnectionPanel} session=${session} onClose=${close} />`}
+    ${opened === "settings" && html`<${SettingsDialog} onClose=${close} />`}
+    ${opened === "export" && html`<${ExportDialog} session=${session.id} onClose=${close} />`}
+    <${Toasts} />
+    <${Announcer} />
+  </div>`;
+}

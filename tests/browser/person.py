@@ -1,0 +1,79 @@
+"""Somebody who uses the page: what they do and see, by the names that stand on it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
+
+END_OF_DEMO = "speaks the OpenAI format."
+
+
+class Person:
+    def __init__(self, page: Page, url: str, session: str | None = None) -> None:
+        self.page = page
+        self.url = url
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._hear)
+        page.on("request", self._note)
+        self.open(session)
+
+    def open(self, session: str | None = None) -> None:
+        self.page.goto(f"{self.url}/#{session}" if session else f"{self.url}/")
+        expect(self.composer).to_be_visible()
+
+    @property
+    def session(self) -> str:
+        return urlsplit(self.page.url).fragment
+
+    @property
+    def composer(self) -> Locator:
+        return self.page.get_by_label("Your question")
+
+    @property
+    def answers(self) -> Locator:
+        return self.page.get_by_role("article", name="Answer", exact=True)
+
+    @property
+    def questions(self) -> Locator:
+        return self.page.get_by_role("article", name="Question", exact=True)
+
+    @property
+    def text(self) -> Locator:
+        """Of the last answer."""
+        return self.answers.last.locator(".markdown")
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def ask(self, question: str, model: str = "demo") -> None:
+        self.choose(model)
+        self.composer.fill(question)
+        self.composer.press("Enter")
+
+    def choose(self, model: str) -> None:
+        self.page.get_by_label("Model", exact=True).select_option(label=model)
+
+    def see(self, text: str, timeout: float = 15_000) -> None:
+        expect(self.text).to_contain_text(text, timeout=timeout)
+
+    def see_the_end(self, timeout: float = 30_000) -> None:
+        """Of the answer, whichever it is."""
+        expect(self.page.get_by_role("button", name="Stop")).to_have_count(0, timeout=timeout)
+
+    def read(self) -> str:
+        return self.text.inner_text()
+
+    def assert_nothing_broke(self) -> None:
+        assert self.errors == []
+        assert [url for url in self.requests if not url.startswith((self.url, "data:", "blob:"))] == []
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        # A browser reports every failed request here; whether the page copes is what the tests look at.
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            self.errors.append(message.text)
+
+    def _note(self, request: Request) -> None:
+        self.requests.append(request.url)

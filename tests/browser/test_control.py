@@ -1,0 +1,148 @@
+"""Being in charge of an answer."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.person import END_OF_DEMO, Person
+
+
+def test_stop_ends_the_answer_and_keeps_its_text(person: Person) -> None:
+    person.ask("Hello")
+    person.see("No AI is answering")
+    person.button("Stop").click()
+    expect(person.answers.last).to_contain_text("You stopped this answer here.")
+    person.see("No AI is answering")
+    expect(person.text).not_to_contain_text(END_OF_DEMO)
+
+
+def test_escape_stops(person: Person, page: Page) -> None:
+    person.ask("Hello")
+    person.see("No AI is answering")
+    page.keyboard.press("Escape")
+    expect(person.answers.last).to_contain_text("You stopped this answer here.")
+
+
+def test_answer_again_stands_beside_the_first_one(person: Person) -> None:
+    person.ask("one two three", model="echo")
+    person.see("one two three")
+    person.see_the_end()
+    person.choose("demo")
+    person.button("Answer again").click()
+    person.see("This is a demonstration")
+    person.button("Stop").click()
+    expect(person.answers).to_have_count(1)
+    person.button("Previous version of this answer").click()
+    expect(person.text).to_have_text("one two three")
+    person.button("Next version of this answer").click()
+    person.see("This is a demonstration")
+
+
+def test_an_edited_question_is_a_branch(person: Person, page: Page) -> None:
+    person.ask("first", model="echo")
+    person.see("first")
+    person.ask("second", model="echo")
+    person.see("second")
+    person.see_the_end()
+    person.questions.first.hover()
+    person.questions.first.get_by_role("button", name="Edit the question").click()
+    page.get_by_role("textbox", name="Edit the question").fill("changed")
+    person.button("Send as a new version").click()
+    person.see("changed")
+    expect(person.questions).to_have_count(1)
+    person.button("Previous version of this question").click()
+    expect(person.questions).to_have_count(2)
+    expect(person.text).to_have_text("second")
+
+
+def test_a_question_sent_during_an_answer_waits_for_it(person: Person, page: Page) -> None:
+    person.ask("first words of a rather long question to have echoed " * 3, model="echo")
+    person.see("first")
+    person.ask("later", model="echo")
+    expect(page.get_by_text("Waiting for the answer before this one")).to_be_visible()
+    person.see("later")
+    expect(person.answers.first.locator(".markdown")).to_contain_text(re.compile(r"echoed\s*$"))
+
+
+def test_or_interrupts_it(person: Person, page: Page) -> None:
+    person.ask("Hello")
+    person.see("No AI is answering")
+    page.get_by_label("A question sent now").select_option(label="Interrupt this answer")
+    person.ask("now", model="echo")
+    person.see("now")
+    expect(person.answers.first).to_contain_text("You stopped this answer here.")
+    expect(person.answers.first).not_to_contain_text(END_OF_DEMO)
+
+
+def test_pause_holds_the_display_while_the_answer_goes_on(person: Person, page: Page) -> None:
+    person.ask("Hello")
+    person.see("No AI is answering")
+    person.button("Pause").click()
+    page.wait_for_timeout(100)
+    held = person.read()
+    expect(page.get_by_text("The answer is complete")).to_be_visible(timeout=20_000)
+    assert person.read() == held
+    person.button("Catch up").click()
+    person.see(END_OF_DEMO)
+
+
+def test_the_reading_speed_is_the_viewers_own(person: Person, context: BrowserContext, page: Page) -> None:
+    person.ask("Hello")
+    slider = page.get_by_label("Reading speed")
+    slider.fill("2")
+    expect(slider).to_have_attribute("aria-valuetext", "slow")
+    expect(page.get_by_text("The answer is complete")).to_be_visible(timeout=20_000)
+    assert END_OF_DEMO not in person.read()
+    person.button("Catch up").click()
+    person.see(END_OF_DEMO)
+
+
+def test_progress_counts_towards_the_limit(person: Person, page: Page) -> None:
+    person.button("Settings").click()
+    page.get_by_label("Most tokens an answer may have").fill("150")
+    person.button("Close").click()
+    person.ask("Hello")
+    expect(page.locator(".progress")).to_contain_text(re.compile(r"about \d+ of 150 tokens"))
+    expect(person.answers.last).to_contain_text("reached its limit of tokens", timeout=20_000)
+
+
+def test_an_answer_that_reached_its_limit_goes_on(person: Person, page: Page) -> None:
+    person.button("Settings").click()
+    page.get_by_label("Most tokens an answer may have").fill("5")
+    person.button("Close").click()
+    person.ask("one two three four five six seven", model="echo")
+    expect(person.answers.last).to_contain_text("reached its limit of tokens")
+    person.button("Continue").click()
+    expect(person.questions.last).to_contain_text("Continue it from exactly where it stopped")
+    expect(person.answers).to_have_count(2)
+
+
+def test_text_and_code_are_copied_as_they_were_written(person: Person, page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    person.ask("A **word**.\n\n```python\nprint(1)\n```\n", model="echo")
+    person.see_the_end()
+    person.button("Copy the answer").click()
+    assert page.evaluate("navigator.clipboard.readText()").rstrip() == "A **word**.\n\n```python\nprint(1)\n```"
+    person.button("Copy").click()
+    assert page.evaluate("navigator.clipboard.readText()").rstrip() == "print(1)"
+
+
+def test_an_own_key_goes_with_the_question_and_is_kept_only_on_request(person: Person, page: Page) -> None:
+    model = page.locator("optgroup", has=page.locator("option")).filter(has_text="gpt").first
+    expect(model).to_be_disabled()
+    person.button("Settings").click()
+    page.get_by_label("OpenAI").fill("sk-my-own-key")
+    page.get_by_label("OpenAI").blur()
+    person.button("Close").click()
+    expect(model).to_be_enabled()
+    with page.expect_request(lambda request: request.method == "POST") as asked:
+        person.ask("Hello")
+    assert asked.value.post_data_json["api_keys"] == {"openai": "sk-my-own-key"}
+    assert "sk-my-own-key" not in page.evaluate("JSON.stringify(localStorage)")
+    person.button("Settings").click()
+    page.get_by_label("Keep them in this browser").check()
+    assert "sk-my-own-key" in page.evaluate("JSON.stringify(localStorage)")
+    page.get_by_label("Keep them in this browser").uncheck()
+    assert "sk-my-own-key" not in page.evaluate("JSON.stringify(localStorage)")

@@ -1,0 +1,165 @@
+"""Screen readers, keyboards, phones, dark rooms, and every direction of writing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import LOOKS
+from tests.browser.person import END_OF_DEMO, Person
+from tests.serving import ServerProcess
+
+
+def empty(person: Person) -> None:
+    expect(person.page.get_by_text("What would you like to know?")).to_be_visible()
+
+
+def streaming(person: Person) -> None:
+    person.page.get_by_label("Think").check()
+    person.ask("Hello")
+    person.see("Open a second tab")
+
+
+def answered(person: Person) -> None:
+    person.ask("Hello")
+    person.see(END_OF_DEMO, timeout=20_000)
+    person.see_the_end()
+
+
+def every_form_of_text(person: Person) -> None:
+    person.ask(
+        "# One\n\n### Three\n\n- [x] done\n- [ ] not\n\n|a|b|\n|-|-|\n|c|d|\n\n[x](https://example.com) ![i](https://e.example/i)"
+        "\n\n> quote\n\n```python\nx = 1\n```\n\n$x$ ~~s~~ `code`",
+        model="echo",
+    )
+    person.see("quote")
+    person.see_the_end()
+
+
+def stopped(person: Person) -> None:
+    person.ask("Hello")
+    person.see("No AI")
+    person.button("Stop").click()
+    expect(person.answers.last).to_contain_text("You stopped")
+
+
+def not_sent(person: Person) -> None:
+    person.page.route("**/messages", lambda route: route.abort())
+    person.ask("Hello")
+    expect(person.page.get_by_text("Not sent")).to_be_visible()
+
+
+def editing(person: Person) -> None:
+    answered(person)
+    person.questions.first.hover()
+    person.questions.first.get_by_role("button", name="Edit").click()
+
+
+def settings(person: Person) -> None:
+    person.button("Settings").click()
+
+
+def connection(person: Person) -> None:
+    person.page.get_by_title("Connection").click()
+    expect(person.page.get_by_text("All is well")).to_be_visible()
+
+
+STATES = [empty, streaming, answered, every_form_of_text, stopped, not_sent, editing, settings, connection]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES)
+def test_axe_finds_no_fault(
+    browser: Browser, page_server: ServerProcess, state: Callable[[Person], None], scheme: str
+) -> None:
+    context = browser.new_context(**LOOKS, color_scheme=scheme, reduced_motion="reduce", service_workers="block")
+    page = context.new_page()
+    person = Person(page, page_server.url)
+    state(person)
+    found = Axe().run(
+        page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+    )
+    context.close()
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_screen_readers_hear_sentences(person: Person, page: Page) -> None:
+    page.evaluate("""() => {
+        window.heard = [];
+        new MutationObserver((changes) => {
+            for (const { addedNodes } of changes) for (const node of addedNodes) window.heard.push(node.textContent);
+        }).observe(document.querySelector("[aria-live=polite][role=log]"), { childList: true });
+    }""")
+    person.ask("One sentence. Another one! **Is** this the third? And `code`", model="echo")
+    expect(page.get_by_role("log")).to_contain_text("The answer has ended.")
+    heard = page.evaluate("window.heard")
+    assert " ".join(heard) == "One sentence. Another one! Is this the third? And code The answer has ended."
+    assert all(re.search(r"([.!?]|And code)$", each) for each in heard)
+
+
+def test_dots_and_cursor_keep_still_for_those_who_ask(browser: Browser, page_server: ServerProcess) -> None:
+    context = browser.new_context(**LOOKS, reduced_motion="reduce")
+    person = Person(context.new_page(), page_server.url)
+    person.ask("Hello")
+    person.see("No AI")
+    assert person.page.evaluate("document.getAnimations().filter((each) => each.playState === 'running').length") == 0
+    context.close()
+
+
+def test_text_goes_in_its_own_direction(person: Person) -> None:
+    person.ask("مرحبا بالعالم، هذا نص طويل بعض الشيء.", model="echo")
+    person.see("مرحبا")
+    direction = "element => getComputedStyle(element).direction"
+    assert person.text.locator("p").evaluate(direction) == "rtl"
+    assert person.questions.locator(".bubble").evaluate(direction) == "rtl"
+
+
+def test_everything_has_its_place_on_a_phone(browser: Browser, page_server: ServerProcess) -> None:
+    looks = {**LOOKS, "viewport": {"width": 360, "height": 700}, "has_touch": True, "is_mobile": True}
+    context = browser.new_context(**looks)
+    page = context.new_page()
+    person = Person(page, page_server.url)
+    person.ask("Hello")
+    person.see("Open a second tab")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    expect(page.get_by_label("Search chats")).not_to_be_in_viewport()
+    person.button("Chats").tap()
+    expect(page.get_by_label("Search chats")).to_be_in_viewport()
+    person.button("New chat").tap()
+    expect(page.get_by_label("Search chats")).not_to_be_in_viewport()
+    expect(page.get_by_text("What would you like to know?")).to_be_visible()
+    context.close()
+
+
+def test_light_and_dark_by_the_system_and_by_choice(person: Person, page: Page) -> None:
+    def is_dark() -> bool:
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(int(each) for each in re.findall(r"\d+", ground)) < 3 * 128
+
+    page.emulate_media(color_scheme="dark")
+    assert is_dark()
+    page.emulate_media(color_scheme="light")
+    assert not is_dark()
+    person.button("Settings").click()
+    page.get_by_label("Colours").select_option(label="Dark")
+    assert is_dark()
+    page.reload()
+    assert is_dark()
+
+
+def test_the_way_of_the_tab_key_is_visible(person: Person, page: Page) -> None:
+    person.ask("Hello", model="echo")
+    person.see("Hello")
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        seen = page.evaluate("""() => {
+            const style = getComputedStyle(document.activeElement);
+            const around = getComputedStyle(document.activeElement.closest(".field, .search") ?? document.body);
+            return document.activeElement === document.body || style.outlineStyle !== "none"
+                || around.outlineStyle !== "none" || around.borderStyle !== "none";
+        }""")
+        assert seen, page.evaluate("document.activeElement.outerHTML")

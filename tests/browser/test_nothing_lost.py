@@ -1,0 +1,195 @@
+"""Reloads, lost networks, killed servers: no word twice, none missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.person import END_OF_DEMO, Person
+from tests.browser.wire import Wire
+from tests.serving import ServerProcess
+
+
+@pytest.fixture
+def at_own_server(context_with_worker: BrowserContext, own_server: ServerProcess) -> Iterator[Person]:
+    person = Person(context_with_worker.new_page(), own_server.url)
+    yield person
+    person.assert_nothing_broke()
+
+
+def content_on(server: ServerProcess, session: str) -> str:
+    messages = httpx.get(f"{server.url}/api/sessions/{session}/messages").json()["messages"]
+    content: str = messages[-1]["content"]
+    return content
+
+
+def assert_numbered_without_gaps(text: str) -> None:
+    numbers = [int(each) for each in re.findall(r"^(?:## )?(\d{4}) ", text, re.MULTILINE)]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] == 1
+
+
+def test_a_reload_in_the_middle_loses_nothing(person: Person, page: Page, page_server: ServerProcess) -> None:
+    person.ask("Go", model="long")
+    for number in ("0040", "0080", "0120"):
+        person.see(f"{number} ")
+        page.reload()
+    person.see("0150 ")
+    person.button("Stop").click()
+    person.see_the_end()
+    assert_numbered_without_gaps(person.read())
+    page.wait_for_timeout(300)
+    assert written(person) == squeezed(content_on(page_server, person.session))
+
+
+def written(person: Person) -> str:
+    """What stands on the page, without what Markdown turns into form."""
+    return squeezed(person.read().replace("python\nCopy\n", ""))
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"[\s*#-]|```(python)?", "", text)
+
+
+def test_a_killed_server_comes_back_and_so_does_the_page(at_own_server: Person, own_server: ServerProcess) -> None:
+    person = at_own_server
+    person.ask("Go", model="long")
+    person.see("0040 ")
+    own_server.kill()
+    expect(person.page.get_by_title("Connection")).to_contain_text("Reconnecting")
+    seen = person.read()
+    own_server.start()
+    expect(person.answers.last).to_contain_text("cut short", timeout=30_000)
+    assert written(person).startswith(squeezed(seen.replace("python\nCopy\n", ""))[:-20])
+    person.button("Continue").click()
+    expect(person.answers).to_have_count(2)
+    person.see("0001 ")
+
+
+@pytest.mark.parametrize("how", ["cut", "silence"])
+def test_a_lost_network_is_noticed_and_made_up_for(
+    context: BrowserContext, own_server: ServerProcess, how: str
+) -> None:
+    with Wire(own_server.port) as wire:
+        person = Person(context.new_page(), wire.url)
+        person.ask("Hello")
+        person.see("No AI is answering")
+        wire.lose(how)
+        expect(person.page.get_by_title("Connection")).to_contain_text("Reconnecting", timeout=20_000)
+        wire.restore()
+        person.see(END_OF_DEMO, timeout=40_000)
+        assert person.read().count("This is a demonstration") == 1
+
+
+def test_an_offline_browser_says_so(person: Person, context: BrowserContext, page: Page) -> None:
+    context.set_offline(True)
+    expect(page.get_by_title("Connection")).to_contain_text("Offline")
+    context.set_offline(False)
+    expect(page.get_by_title("Connection")).not_to_contain_text("Offline")
+
+
+def test_what_was_typed_survives_a_reload(person: Person, page: Page) -> None:
+    person.composer.fill("not sent yet")
+    page.reload()
+    expect(person.composer).to_have_value("not sent yet")
+
+
+def test_a_question_that_could_not_be_sent_stays_and_is_sent_once(
+    at_own_server: Person, own_server: ServerProcess
+) -> None:
+    person, page = at_own_server, at_own_server.page
+    person.ask("one", model="echo")
+    person.see("one")
+    person.see_the_end()
+    own_server.kill()
+    keys: list[str] = []
+    page.on("request", lambda request: keys.append(request.headers.get("idempotency-key", "")))
+    person.ask("two", model="echo")
+    expect(page.get_by_text("Not sent. The server cannot be reached.")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Not sent. The server cannot be reached.")).to_be_visible()
+    own_server.start()
+    person.see("two", timeout=40_000)
+    expect(person.questions).to_have_count(2)
+    assert len({key for key in keys if key}) == 1
+
+
+def test_a_question_that_failed_is_sent_again_by_hand(person: Person, page: Page) -> None:
+    sends = "**/api/sessions/*/messages"
+    page.route(sends, lambda route: route.abort() if route.request.method == "POST" else route.continue_())
+    person.ask("again", model="echo")
+    expect(page.get_by_text("Not sent.")).to_be_visible()
+    page.unroute(sends)
+    person.button("Try again").click()
+    person.see("again")
+    expect(page.get_by_text("Not sent.")).to_be_hidden()
+
+
+def test_an_answer_lost_on_its_way_back_is_not_asked_for_twice(
+    person: Person, page: Page, page_server: ServerProcess
+) -> None:
+    def lose(route: object) -> None:
+        httpx.post(  # the question arrives, the server's answer does not
+            route.request.url,  # type: ignore[attr-defined]
+            content=route.request.post_data,  # type: ignore[attr-defined]
+            headers={
+                "content-type": "application/json",
+                "idempotency-key": route.request.headers["idempotency-key"],  # type: ignore[attr-defined]
+            },
+        )
+        route.abort()  # type: ignore[attr-defined]
+
+    sends = re.compile(r"/messages$")
+    page.route(sends, lose)
+    person.ask("only once", model="echo")
+    expect(page.get_by_text("Not sent.")).to_be_visible()
+    page.unroute(sends)
+    person.button("Try again").click()
+    person.see("only once")
+    expect(person.questions).to_have_count(1)
+    messages = httpx.get(f"{page_server.url}/api/sessions/{person.session}/messages").json()["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant"]
+
+
+def test_the_last_chat_shows_at_once_without_a_network(at_own_server: Person, own_server: ServerProcess) -> None:
+    person = at_own_server
+    person.ask("kept words", model="echo")
+    person.see("kept words")
+    person.see_the_end()
+    person.page.wait_for_timeout(2_000)
+    own_server.kill()
+    person.open()
+    person.see("kept words", timeout=5_000)
+    own_server.start()
+    person.ask("and more", model="echo")
+    person.see("and more", timeout=40_000)
+
+
+def test_a_cursor_the_server_no_longer_has_is_no_trouble(at_own_server: Person, own_server: ServerProcess) -> None:
+    person = at_own_server
+    person.ask("before", model="echo")
+    person.see("before")
+    person.see_the_end()
+    person.page.wait_for_timeout(1_500)
+    person.page.evaluate("""async () => {
+        const opening = indexedDB.open("xionimus", 1);
+        await new Promise((resolve) => (opening.onsuccess = resolve));
+        const store = opening.result.transaction("kept", "readwrite").objectStore("kept");
+        const name = `history:${location.hash.slice(1)}`;
+        const reading = store.get(name);
+        await new Promise((resolve) => (reading.onsuccess = resolve));
+        store.put({ ...reading.result, cursor: "elsewhere-7" }, name);
+        onpagehide = null;
+    }""")
+    with httpx.Client(base_url=own_server.url) as client:
+        body = {"content": "meanwhile", "model": "echo"}
+        client.post(f"/api/sessions/{person.session}/messages", json=body, params={"wait": 5})
+    person.page.evaluate("location.hash = ''")
+    person.page.goto("about:blank")
+    person.open()
+    person.see("meanwhile")
+    expect(person.questions).to_have_count(2)

@@ -1,0 +1,116 @@
+"""The list of chats, and the keyboard."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from tests.browser.person import Person
+from tests.serving import ServerProcess
+
+
+def ask_over_http(server: ServerProcess, question: str) -> str:
+    session = f"list-{uuid.uuid4().hex}"
+    url = f"{server.url}/api/sessions/{session}/messages"
+    httpx.post(url, json={"content": question, "model": "echo"}, params={"wait": 10}).raise_for_status()
+    return session
+
+
+def test_a_chat_is_found_by_what_was_said_in_it(person: Person, page: Page, page_server: ServerProcess) -> None:
+    word = uuid.uuid4().hex
+    ask_over_http(page_server, f"Look for {word}")
+    page.get_by_label("Search chats").fill(word)
+    expect(page.locator(".session")).to_have_count(1)
+    expect(page.locator(".session")).to_contain_text("Look for")
+    page.get_by_label("Search chats").fill("nobody ever said this")
+    expect(page.get_by_text("Nothing found")).to_be_visible()
+
+
+def test_a_chat_is_renamed(person: Person, page: Page, page_server: ServerProcess) -> None:
+    session = ask_over_http(page_server, "Old name")
+    person.open(session)
+    page.reload()
+    row = page.locator(".session.current")
+    row.hover()
+    row.get_by_title("Rename").click()
+    page.get_by_label("Title").fill("New name")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("New name")
+    assert httpx.get(f"{page_server.url}/api/sessions/{session}").json()["title"] == "New name"
+
+
+def test_a_deletion_can_be_undone_for_a_while(person: Person, page: Page, page_server: ServerProcess) -> None:
+    session = ask_over_http(page_server, f"Delete me {uuid.uuid4().hex}")
+    page.reload()
+    row = page.locator(".session", has_text="Delete me").first
+    delete = row.get_by_title("Delete")
+    row.hover()
+    delete.click()
+    expect(row).to_be_hidden()
+    person.button("Undo").click()
+    expect(row).to_be_visible()
+    row.hover()
+    with page.expect_response(lambda response: response.request.method == "DELETE", timeout=10_000):
+        delete.click()
+    assert httpx.get(f"{page_server.url}/api/sessions/{session}").status_code == 404
+
+
+def test_a_deletion_is_carried_out_by_leaving(person: Person, page: Page, page_server: ServerProcess) -> None:
+    session = ask_over_http(page_server, f"Left behind {uuid.uuid4().hex}")
+    page.reload()
+    row = page.locator(".session", has_text="Left behind").first
+    row.hover()
+    row.get_by_title("Delete").click()
+    page.goto("about:blank")
+    page.wait_for_timeout(300)
+    assert httpx.get(f"{page_server.url}/api/sessions/{session}").status_code == 404
+
+
+def test_a_chat_deleted_elsewhere_says_so(person: Person, page: Page, page_server: ServerProcess) -> None:
+    person.ask("soon gone", model="echo")
+    person.see("soon gone")
+    person.see_the_end()
+    httpx.delete(f"{page_server.url}/api/sessions/{person.session}").raise_for_status()
+    expect(page.get_by_text("This chat has been deleted.")).to_be_visible()
+    expect(person.composer).to_be_hidden()
+
+
+def test_a_chat_is_exported(person: Person, page: Page) -> None:
+    person.ask("to be kept", model="echo")
+    person.see("to be kept")
+    person.see_the_end()
+    person.button("Export").click()
+    with page.expect_download() as markdown:
+        page.get_by_role("link", name="Markdown").click()
+    assert "to be kept" in Path(markdown.value.path()).read_text()
+    with page.expect_download() as exported:
+        page.get_by_role("link", name="JSON").click()
+    messages = json.loads(Path(exported.value.path()).read_text())["messages"]
+    assert [message["content"].strip() for message in messages] == ["to be kept", "to be kept"]
+
+
+def test_the_keyboard_does_it_all(person: Person, page: Page) -> None:
+    first = person.session
+    person.ask("by keyboard", model="echo")
+    person.see("by keyboard")
+    person.see_the_end()
+    page.keyboard.press("Alt+n")
+    expect(page).not_to_have_url(re.compile(f"{first}$"))
+    expect(person.composer).to_be_focused()
+    page.keyboard.type("line one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("line two")
+    page.keyboard.press("Enter")
+    expect(person.questions).to_have_text(["line one\nline two"])
+    expect(page.locator(".session").first).to_contain_text("line one")
+    page.keyboard.press("Alt+ArrowDown")
+    expect(page).to_have_url(re.compile(f"{first}$"))
+    page.keyboard.press("Alt+ArrowUp")
+    expect(page).not_to_have_url(re.compile(f"{first}$"))
+    page.keyboard.press("Control+k")
+    expect(page.get_by_label("Search chats")).to_be_focused()

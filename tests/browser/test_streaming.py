@@ -1,0 +1,113 @@
+"""Watching an answer arrive."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.person import END_OF_DEMO, Person
+
+
+def test_dots_stand_where_the_text_will_be_and_go_when_it_comes(person: Person, page: Page) -> None:
+    page.route("**/events?*", lambda route: None)  # the answer is being written, and nothing of it arrives
+    page.route("**/api/sessions/*/messages?*", lambda route: route.continue_())
+    person.ask("Hello")
+    expect(page.get_by_label("Waiting for the first words")).to_be_visible()
+    page.unroute("**/events?*")
+    page.reload()
+    person.see("This is a demonstration")
+    expect(page.get_by_label("Waiting for the first words")).to_be_hidden()
+
+
+def test_markdown_takes_its_form_while_it_streams(person: Person) -> None:
+    person.ask("Hello")
+    expect(person.text.locator("h2").first).to_have_text("This is a demonstration")
+    expect(person.text).to_have_attribute("data-writing", "")
+    expect(person.text.get_by_role("table")).to_contain_text("Open a second tab")
+    expect(person.text).to_have_attribute("data-writing", "")
+    person.see(END_OF_DEMO)
+    expect(person.text).not_to_have_attribute("data-writing", "")
+    expect(person.text.get_by_role("listitem")).to_have_count(3)
+
+
+def test_code_is_highlighted_while_it_streams(person: Person) -> None:
+    person.ask("Hello")
+    expect(person.text.locator(".hljs-keyword", has_text="import")).to_be_visible()
+    expect(person.text).not_to_contain_text("new EventSource")
+    expect(person.text).to_have_attribute("data-writing", "")
+
+
+def test_a_long_block_of_code_is_highlighted_to_its_end_and_exact(person: Person) -> None:
+    code = "\n".join(f"def name_{number}():\n    return '''{number}\nlines'''" for number in range(400))
+    person.ask(f"```python\n{code}\n```", model="echo")
+    person.see("name_399", timeout=60_000)
+    person.see_the_end(timeout=60_000)
+    block = person.text.locator("pre code")
+    assert block.inner_text().rstrip() == code
+    expect(block.locator(".hljs-keyword", has_text="def")).to_have_count(400)
+    expect(block.locator(".hljs-string")).to_have_count(400)
+
+
+def test_thinking_is_folded_and_shows_that_it_is_alive(person: Person, page: Page) -> None:
+    page.get_by_label("Think").check()
+    person.ask("Hello")
+    summary = page.locator(".thinking summary")
+    expect(summary).to_contain_text("Thinking")
+    expect(summary.locator(".glimpse")).not_to_be_empty()
+    expect(page.locator(".thoughts")).to_be_hidden()
+    person.see("This is a demonstration")
+    summary.click()
+    expect(page.locator(".thoughts")).to_contain_text("there is nothing to reason about")
+
+
+def test_a_line_says_who_answered_and_how_fast(person: Person) -> None:
+    person.ask("A few words", model="echo")
+    person.see_the_end()
+    facts = person.answers.last.locator(".facts")
+    expect(facts).to_contain_text("echo")
+    expect(facts).to_contain_text("3 tokens")
+    expect(facts).to_contain_text("first after")
+    expect(facts).to_contain_text("tokens/s")
+
+
+def test_the_end_is_followed_until_the_reader_scrolls_up(person: Person, page: Page) -> None:
+    person.ask("Go", model="long")
+    person.see("0100 ")
+    expect(person.text.locator("p, li").last).to_be_in_viewport()
+    page.mouse.move(600, 300)
+    page.mouse.wheel(0, -600)
+    to_end = page.get_by_role("button", name="New text")
+    expect(to_end).to_be_visible()
+    place = page.locator(".transcript").evaluate("element => element.scrollTop")
+    person.see("0150 ")
+    assert page.locator(".transcript").evaluate("element => element.scrollTop") == place
+    to_end.click()
+    expect(to_end).to_be_hidden()
+    person.see("0200 ")
+    expect(person.text.locator("p, li").last).to_be_in_viewport()
+    person.button("Stop").click()
+
+
+def test_an_answer_can_be_shown_whole_instead(person: Person, page: Page) -> None:
+    person.button("Settings").click()
+    page.get_by_label("Show answers while they are written").uncheck()
+    person.button("Close").click()
+    person.ask("Hello")
+    expect(page.locator(".progress")).to_contain_text(re.compile(r"about \d\d+ tokens"))
+    assert person.read() == ""
+    person.see(END_OF_DEMO)
+
+
+def test_nothing_moves_when_the_cursor_goes(person: Person, page: Page) -> None:
+    """Layout shifts are what the browser itself calls so (web.dev/cls)."""
+    page.evaluate("""() => {
+        window.shifts = 0;
+        new PerformanceObserver((list) => {
+            for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
+        }).observe({ type: "layout-shift", buffered: true });
+    }""")
+    person.ask("Hello")
+    person.see(END_OF_DEMO)
+    person.see_the_end()
+    assert page.evaluate("window.shifts") < 0.1
