@@ -40,3 +40,10 @@ def upgrade(path: str, *headers: str) -> bytes:
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def handshake(server: ServerProcess, request: bytes, timeout: float = 30.0) -> int:
+    """The status that a WebSocket handshake gets."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout) as connection:
+        connection.sendall(request)
+        return status_of(connection.recv(65_536))

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.access.raw import exchange, read_to_end, status_of, upgrade
+from tests.access.raw import exchange, handshake, read_to_end, status_of, upgrade
 from tests.serving import ServerProcess, running
 
 HOST = b"Host: 127.0.0.1\r\n"
@@ -210,8 +210,8 @@ def test_a_flood_of_frames_closes_the_socket(strict: ServerProcess, flood: bytes
 
 def test_a_socket_that_never_reads_is_let_go(strict: ServerProcess) -> None:
     url = f"{strict.url}/api/sessions/deaf/messages"
-    for _ in range(4):
-        httpx.post(url, params={"wait": 60}, json={"content": "x " * 400_000, "model": "echo"}, timeout=60)
+    for _ in range(6):  # more than the kernel holds for a reader
+        httpx.post(url, params={"wait": 30}, json={"content": "x" * 900_000}, timeout=60)
     before = files(strict)
     with deaf(strict) as connection:
         connection.sendall(upgrade("/ws/chat/deaf?after=0", "Host: 127.0.0.1"))
@@ -221,7 +221,6 @@ def test_a_socket_that_never_reads_is_let_go(strict: ServerProcess) -> None:
 
 @pytest.mark.parametrize("size", [8_000, 9_000, 20_000])
 def test_a_handshake_with_large_headers_is_served_or_refused_quietly(strict: ServerProcess, size: int) -> None:
-    close = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
-    answer = exchange(strict, upgrade("/ws/chat/s", "Host: 127.0.0.1", "Cookie: " + "x" * size), close)
-    assert not answer or status_of(answer) in (101, 400, 431)
+    status = handshake(strict, upgrade("/ws/chat/s", "Host: 127.0.0.1", "Cookie: " + "x" * size))
+    assert status == (101 if size == 8_000 else 431)
     assert "Traceback" not in strict.log

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from server.access.hosts import Hosts, is_loopback
-from tests.access.raw import exchange, status_of, upgrade
+from tests.access.raw import exchange, handshake, status_of, upgrade
 from tests.serving import ServerProcess, running
 
 GOOD = [
@@ -87,8 +87,7 @@ def test_a_configured_name_is_served(named: ServerProcess) -> None:
     [("Host: evil.example", 403), ("Host: 127.0.0.1", 101), ("Host: chat.example.com", 101)],
 )
 def test_a_socket_is_refused_before_it_is_accepted(named: ServerProcess, host: str, status: int) -> None:
-    close = b"\x88\x82\x00\x00\x00\x00\x03\xe8"  # a masked close frame, so that an accepted one ends
-    assert status_of(exchange(named, upgrade("/ws/chat/s", host), close)) == status
+    assert handshake(named, upgrade("/ws/chat/s", host)) == status
 
 
 @pytest.mark.parametrize("hosts", ["", "Host: 127.0.0.1\r\nHost: 127.0.0.1\r\n"])
@@ -99,4 +98,4 @@ def test_no_host_or_two_are_refused(named: ServerProcess, hosts: str) -> None:
 
 @pytest.mark.parametrize("hosts", [(), ("Host: 127.0.0.1", "Host: 127.0.0.1")])
 def test_no_host_or_two_are_refused_on_a_socket(named: ServerProcess, hosts: tuple[str, ...]) -> None:
-    assert status_of(exchange(named, upgrade("/ws/chat/s", *hosts))) == 400
+    assert handshake(named, upgrade("/ws/chat/s", *hosts)) == 400
