@@ -63,7 +63,7 @@ def test_it_is_valid(document: Json) -> None:
 
 def test_every_route_is_described(document: Json, tmp_path: Path) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path}/x.db")
-    routes = Application(settings).asgi.routes
+    routes = Application(settings).starlette.routes
     served = {(method, route.path) for route in routes for method in getattr(route, "methods", None) or {"?"}}  # type: ignore[attr-defined]
     expected = {(method, path) for method, path in served if path not in NOT_DESCRIBED and method != "HEAD"}
     assert operations(document).keys() == expected

@@ -56,7 +56,7 @@ def problem_of(error: Exception, instance: str | None = None) -> dict[str, Any]:
             errors = [{"field": error.field, "detail": error.detail}]
             return problem(error.code, error.detail, instance=instance, errors=errors)
         case ChatError():
-            after = RETRY_AFTER if KINDS[error.code].status == 503 else None
+            after = RETRY_AFTER if KINDS[error.code].status in (429, 503) else None
             return problem(error.code, error.detail, instance=instance, retry_after=after)
         case BadCursor():
             return problem("bad_cursor", str(error), instance=instance)
