@@ -11,11 +11,13 @@ from pathlib import Path
 
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from server import __version__
 from server.api import errors, openapi, page
 from server.api.health import HealthAPI
 from server.api.messages import MessagesAPI
+from server.api.metrics import MetricsAPI, ServerCollector
 from server.api.operation import routes_of
 from server.api.providers import ProvidersAPI
 from server.api.reading import LogResponses
@@ -32,6 +34,8 @@ from server.storage.database import Database, DatabaseRefused
 from server.storage.event_log import SqliteEventLog
 from server.storage.migrations import SchemaTooNew, migrate
 from server.storage.store import SqliteStore
+from server.streaming.measures import LoopLag
+from server.transports.compression import StreamCompression
 from server.transports.connections import Connections
 
 logger = logging.getLogger(__name__)
@@ -74,11 +78,22 @@ class Application:
             retention=timedelta(seconds=settings.retention),
         )
         self.connections = Connections(settings.heartbeat, settings.stream_max_age)
+        self._lag = LoopLag()
         self.asgi = self._starlette()
         self._opened = False
         self._draining: asyncio.Task[None] | None = None
         # Our streams end themselves: sse-starlette would cut them at the first signal.
         AppStatus.enable_automatic_graceful_drain = False
+
+    def _collector(self) -> ServerCollector:
+        return ServerCollector(
+            self._generator.tally,
+            self._log.writer.tally,
+            self.connections,
+            self._lag,
+            writing=lambda: self.service.answers,
+            waiting=lambda: self._log.writer.depth,
+        )
 
     def _fallback(self) -> tuple[str, str] | None:
         settings = self.settings
@@ -120,9 +135,11 @@ class Application:
             if not self._opened:
                 await self.open()
             housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+            watching = asyncio.create_task(self._lag.watch(), name="loop lag")
             yield
             await self.drain()
             housekeeping.cancel()
+            watching.cancel()
             await self.providers.aclose()
             await self._log.aclose()
         finally:
@@ -139,14 +156,16 @@ class Application:
     def _starlette(self) -> Starlette:
         settings = self.settings
         logs = LogResponses(self.connections, settings.stream_send_timeout)
+        streams = StreamAPI(self.service, self.connections)
         described = [
             route
             for part in (
                 SessionsAPI(self.service, logs, settings.max_body),
                 MessagesAPI(self.service, logs, settings.max_body),
                 ProvidersAPI(self.providers),
-                StreamAPI(self.service, self.connections),
+                streams,
                 HealthAPI(self.service, self._store.check),
+                MetricsAPI(self._collector()),
             )
             for route in routes_of(part)
         ]
@@ -154,9 +173,11 @@ class Application:
             routes=[
                 *described,
                 *WebSocketAPI(self.service, self.connections, settings.stream_send_timeout).routes(),
+                *streams.websocket_routes(),
                 *openapi.routes(openapi.describe(described, __version__)),
                 *page.routes(STATIC, VENDOR),
             ],
+            middleware=[Middleware(StreamCompression)] if settings.stream_compression == "gzip" else [],
             exception_handlers=errors.handlers(),
             lifespan=self._lifespan,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import struct
 import sys
@@ -52,23 +53,18 @@ class Server(uvicorn.Server):
             print(greeting(self._application, self.servers[0].sockets[0].getsockname()), flush=True)
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        telling = asyncio.create_task(self._tell())
-        while not telling.done() and not self.force_exit:
-            await asyncio.wait([telling], timeout=0.1)
-        await super().shutdown(sockets)  # type: ignore[arg-type]
-
-    async def _tell(self) -> None:
-        """Give the answers their grace time, and let every stream end in its own way.
-
-        uvicorn would close sockets with a code of its own, and refuse whoever asks what is going on.
-        """
+        # First give the answers their grace time, and let every stream end in its own way: uvicorn would close
+        # WebSockets with a code of its own, and refuse whoever asks what is going on.
         await self._application.drain()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=TELLING)
+        await super().shutdown(sockets)  # type: ignore[arg-type]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
-            self.force_exit = True  # a second signal, of either kind: at once
+            # A second signal: at once. It costs no more than kill -9 does, and that costs nothing.
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
         elif self._loop is not None:
             self._loop.call_soon_threadsafe(self._application.drain)
         super().handle_exit(sig, frame)
@@ -80,7 +76,10 @@ class ClosingTransport:
     `linger`: seconds that the peer has to take what was sent before.
     """
 
+    __slots__ = ("_linger", "_transport", "write")
+
     def __init__(self, transport: asyncio.Transport, linger: float) -> None:
+        self.write = transport.write
         self._transport = transport
         self._linger = linger
 
@@ -145,7 +144,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "timeout_graceful_shutdown": CLOSING,
         "http": partial(Protocol, settings.stream_send_timeout),
         "ws_max_size": 1 << 20,
-        "ws_per_message_deflate": False,
+        "ws_per_message_deflate": settings.stream_compression == "gzip",
         "server_header": False,
     }
 

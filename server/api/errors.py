@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import quote
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
@@ -128,7 +127,7 @@ def _validation_problem(error: ValidationError, instance: str | None) -> dict[st
     return problem("invalid", detail, instance=instance, errors=errors)
 
 
-def _field(error: ErrorDetails, of_union: bool) -> str:
+def _field(error: Mapping[str, Any], of_union: bool) -> str:
     """`of_union`: the shape was chosen by the field `type`, and pydantic puts the choice before the place."""
     if error["type"].startswith("union_tag"):
         return "type"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 from server.chat import transcript
 from server.chat.models import Message
 from server.chat.provider import Delta, Finish, Sources, Text, Thinking, Usage
+from server.chat.tally import Tally
 from server.streaming.events import Entry, Event
 from server.streaming.log import Claim, EventLog
 
@@ -49,7 +51,14 @@ def _joined(text: str) -> str:
 class Draft:
     """`failed` is called once, with what an append raised."""
 
-    def __init__(self, log: EventLog, message: Message, claim: Claim, failed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        message: Message,
+        claim: Claim,
+        failed: Callable[[BaseException], None],
+        tally: Tally | None = None,
+    ) -> None:
         self.usage: Usage | None = None
         self.finish: Finish | None = None
         self.sources: list[Mapping[str, str]] = []
@@ -58,6 +67,7 @@ class Draft:
         self._message = message
         self._claim = claim
         self._failed = failed
+        self._tally = tally or Tally()
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._surrogates = {Text: Surrogates(), Thinking: Surrogates()}
@@ -65,9 +75,10 @@ class Draft:
         self._chunks = 0
         self._thoughts = 0
         self._waiting: list[tuple[type, list[str]]] = []
-        self._waiting_length = 0
+        self._unsent = 0  # characters that no append has taken yet
         self._entries: list[Entry] = []  # made, and not yet known to be in the log
         self._append: asyncio.Future[Sequence[Event]] | None = None
+        self._appended_at = 0.0
 
     @property
     def content(self) -> str:
@@ -83,7 +94,7 @@ class Draft:
 
     @property
     def congested(self) -> bool:
-        return self._waiting_length > MAX_PENDING
+        return self._unsent > MAX_PENDING
 
     def add(self, delta: Delta) -> None:
         if isinstance(delta, Text | Thinking):
@@ -91,9 +102,7 @@ class Draft:
             if content:
                 self._write(type(delta), content)
         elif isinstance(delta, Sources):
-            found = [{"url": source.url, "title": source.title} for source in delta.sources]
-            self.sources += found
-            self.tell(transcript.sources(self._message.id, found))
+            self._add_sources([{"url": source.url, "title": source.title} for source in delta.sources])
         elif isinstance(delta, Usage):
             self.usage = delta
         else:
@@ -103,17 +112,19 @@ class Draft:
         """Append an entry behind everything that came before it."""
         self._make_entries()
         self._entries.append(entry)
+        self._unsent += len(entry.body)
         self._send()
 
     def think_anew(self) -> None:
-        """Another attempt begins: reasoning of the last one is void."""
+        """Another attempt begins: reasoning of the last one is void, and half a character of its text."""
         self._thinking.clear()
-        self._surrogates[Thinking] = Surrogates()
+        self._surrogates = {Text: Surrogates(), Thinking: Surrogates()}
 
     async def settle(self) -> None:
         """Wait until the append under way is through, or has failed."""
-        while self._append is not None and not self._append.done():
-            await asyncio.wait([self._append])
+        while (append := self._append) is not None:
+            await asyncio.wait([append])
+            self._sent(append)  # its callback may not have come yet
 
     def rest(self) -> list[Entry]:
         """The entries that are not in the log yet; to be called when settled, once, at the end."""
@@ -123,6 +134,12 @@ class Draft:
                 self._write(kind, content, send=False)
         self._make_entries()
         return self._entries
+
+    def _add_sources(self, found: Sequence[Mapping[str, str]]) -> None:
+        new = [source for source in found if source not in self.sources]  # another attempt finds the same again
+        if new:
+            self.sources += new
+            self.tell(transcript.sources(self._message.id, new))
 
     def _write(self, kind: type, content: str, send: bool = True) -> None:
         if kind is Text:
@@ -134,7 +151,7 @@ class Draft:
             self._waiting[-1][1].append(content)
         else:
             self._waiting.append((kind, [content]))
-        self._waiting_length += len(content)
+        self._unsent += len(content)
         if send:
             self._send()
 
@@ -142,16 +159,22 @@ class Draft:
         if self._append is not None:
             return
         self._make_entries()
+        self._unsent = 0
         if self._entries:
+            self._appended_at = monotonic()
             self._append = self._log.append(self._message.stream, tuple(self._entries), self._claim)
             self._append.add_done_callback(self._sent)
 
     def _sent(self, append: asyncio.Future[Sequence[Event]]) -> None:
+        if append is not self._append:
+            return
         self._append = None
         error = append.exception()
         if error is not None:
             self._failed(error)
             return
+        self._tally.events += len(append.result())
+        self._tally.visible.add(monotonic() - self._appended_at)
         self._entries = self._entries[len(append.result()) :]
         if self._waiting or self._entries:
             self._send()
@@ -162,7 +185,6 @@ class Draft:
             for start in range(0, len(content), MAX_CHUNK):
                 self._entries.append(self._entry(kind, content[start : start + MAX_CHUNK]))
         self._waiting.clear()
-        self._waiting_length = 0
 
     def _entry(self, kind: type, content: str) -> Entry:
         if kind is Thinking:

@@ -27,6 +27,7 @@ from server.chat.models import Message, now, timestamp
 from server.chat.problems import problem
 from server.chat.provider import Delta, Finish, Prompt, Providers, Text, Turn
 from server.chat.store import Store
+from server.chat.tally import Tally
 from server.streaming.log import Claim, EventLog, Fenced, Stream
 
 logger = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ class Generator:
         self._fallback = fallback
         self._clock = clock
         self._jitter = jitter
+        self.tally = Tally()
         self._lanes: dict[Stream, deque[Answer]] = {}
         self._answers: dict[str, Answer] = {}
 
@@ -173,7 +175,7 @@ class Generator:
     async def _write(self, answer: Answer) -> None:
         try:
             answer.started_at = answer.last_delta_at = self._time()
-            answer.draft = Draft(self._log, answer.message, answer.claim, answer.stop)
+            answer.draft = Draft(self._log, answer.message, answer.claim, answer.stop, self.tally)
             if not answer.begun and answer.stopped is None:
                 await self._begin(answer)
             answer.pump = asyncio.create_task(self._pump(answer, answer.draft))
@@ -206,7 +208,8 @@ class Generator:
         try:
             await self._try(answer, draft)
         except ProviderError as error:
-            if self._fallback is None or draft.has_text:
+            tried = (answer.message.provider, answer.message.model)
+            if self._fallback is None or self._fallback == tried or draft.has_text:
                 raise
             provider, model = self._fallback
             answer.message = replace(answer.message, provider=provider, model=model)
@@ -219,7 +222,8 @@ class Generator:
             try:
                 return await self._attempt(answer, draft)
             except ProviderError as error:
-                if attempt == self._limits.attempts or draft.has_text or not error.retryable:
+                too_long = (error.retry_after or 0) > self._limits.max_delay
+                if attempt == self._limits.attempts or draft.has_text or not error.retryable or too_long:
                     raise
                 delay = self._delay(attempt, error)
                 self._tell_retrying(answer, draft, attempt, delay, error)
@@ -281,12 +285,12 @@ class Generator:
             start = [] if answer.begun else [self._start_of(answer)]
             try:
                 await self._store.finish(message, answer.claim, [*start, *entries, transcript.ended(message)])
+                self.tally.end(message)
                 return
             except StorageUnavailable as unavailable:
                 if isinstance(answer.stopped, Interrupted):
                     raise  # there is no later; recovery will do it
                 logger.warning("answer %s waits for the storage: %s", answer.message.id, unavailable.detail)
-                error = unavailable
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 1.0)
 
@@ -341,7 +345,8 @@ class _Watch:
         if self._loop.time() >= due:
             self._answer.stop(ProviderError("provider_timeout", what, retryable=True))
         else:
-            self._timer = self._loop.call_at(due, self._check)
+            # Not later than `delta_timeout` from now: with the first text, less patience begins.
+            self._timer = self._loop.call_at(min(due, self._loop.time() + self._limits.delta_timeout), self._check)
 
     def _due(self) -> tuple[float, str]:
         answer, limits = self._answer, self._limits

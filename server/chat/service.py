@@ -10,11 +10,13 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any, TypeVar
 
-from server.chat.errors import Draining, NotActive, NotFound, Overloaded
+from server.chat.errors import Draining, Invalid, NotActive, NotFound, Overloaded
 from server.chat.generator import Answer, Generator
 from server.chat.models import (
     History,
@@ -34,6 +36,8 @@ from server.chat.store import Accepted, Idempotency, NewAnswer, NewQuestion, Sto
 from server.streaming.log import Claim, EventLog
 
 Result = TypeVar("Result")
+
+ACCEPTING = 1.0  # seconds that requests under way get at least when the server stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +177,11 @@ class ChatService:
 
     async def open_session(self, owner: str, session_id: str) -> Session:
         """The session, created if it is not there."""
-        try:
+        with suppress(NotFound):
             return await self._store.session(owner, session_id)
-        except NotFound:
+        with suppress(Invalid):  # somebody else creates it this very moment
             return await self.create_session(owner, session_id, "")
+        return await self._store.session(owner, session_id)
 
     async def rename_session(self, owner: str, session_id: str, title: str) -> Session:
         return await self._store.rename_session(owner, session_id, title)
@@ -194,9 +199,12 @@ class ChatService:
     async def drain(self, grace: float) -> None:
         """Accept nothing more, give the answers `grace` seconds, interrupt the rest."""
         self.draining = True
+        until = monotonic() + grace
         if self._tasks:
-            await asyncio.wait(self._tasks)
-        await self._generator.drain(grace)
+            # What was accepted becomes an answer. Not for ever: somebody may wait for an answer to stop
+            # that cannot be ended, since the storage fails.
+            await asyncio.wait(self._tasks, timeout=max(grace, ACCEPTING))
+        await self._generator.drain(max(until - monotonic(), 0))
 
     def _new_answer(self, owner: str, how: How, digest: str) -> NewAnswer:
         if self.draining:

@@ -23,6 +23,7 @@ from server.chat.errors import StorageUnavailable
 Row = sqlite3.Row
 Result = TypeVar("Result")
 Values = Mapping[str, Any] | Sequence[Any]
+Files = Sequence[tuple[int, int]]  # device and number of each; none if one is missing
 
 BUSY_TIMEOUT = 5.0
 
@@ -102,7 +103,7 @@ class Database:
     def __init__(self, path: Path, readers: int = 2) -> None:
         self._path = path
         self._readers = readers
-        self._file: tuple[int, int] | None = None
+        self._files: Files = ()
         self._idle: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
         self._held = AsyncExitStack()
         self._writer: aiosqlite.Connection
@@ -119,7 +120,7 @@ class Database:
                     self._idle.put_nowait(await self._hold(held))
             except (sqlite3.Error, OSError, StorageUnavailable) as error:
                 raise DatabaseRefused(f"{self._path} cannot be used as a database: {error}") from error
-            self._file = _identity(self._path)
+            self._files = _identities(self._path)
             self._held = held.pop_all()
 
     async def disconnect(self) -> None:
@@ -127,12 +128,12 @@ class Database:
         await self._held.aclose()
 
     def verify(self) -> None:
-        """Raises StorageUnavailable if the file is not there any more.
+        """Raises StorageUnavailable if the file, or the one that new commits go to, is not there any more.
 
         SQLite goes on writing to a file that was deleted or moved away, and what it writes is lost.
         """
-        if _identity(self._path) != self._file:
-            raise StorageUnavailable(f"the database file {self._path} was moved or deleted")
+        if _identities(self._path) != self._files:
+            raise StorageUnavailable(f"the database file {self._path}, or its -wal, was moved or deleted")
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` on the connection that writes, in its thread; what it raises is raised here.
@@ -178,20 +179,22 @@ def _lock(path: Path) -> sqlite3.Connection:
     lock = sqlite3.connect(f"{path}-lock", timeout=0, isolation_level=None, check_same_thread=False)
     try:
         lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         lock.close()
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise  # the disk, or the rights
         raise DatabaseRefused(
             f"another Xionimus is using {path}; stop it, or give this one a file of its own with --database-url"
         ) from None
     return lock
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identities(path: Path) -> Files:
     try:
-        found = path.stat()
+        found = [Path(f"{path}{suffix}").stat() for suffix in ("", "-wal")]
     except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        return ()
+    return [(each.st_dev, each.st_ino) for each in found]
 
 
 def _check(path: Path) -> None:

@@ -17,14 +17,24 @@ from typing import Any, TypeVar
 
 from server.storage.database import Connection, Database, Row, Values
 from server.streaming.events import Cursor, Entry, Event
-from server.streaming.log import PAGE, Claim, CursorReset, Fenced, Sink, Span, Stream, UnknownStream
+from server.streaming.log import (
+    PAGE,
+    PAGE_BYTES,
+    Claim,
+    CursorReset,
+    Fenced,
+    Sink,
+    Span,
+    Stream,
+    UnknownStream,
+    at_most,
+)
 from server.streaming.tail import Tail
 from server.streaming.writer import GroupCommit
 
 Result = TypeVar("Result")
 
-PAGE_BYTES = 1 << 20
-MAX_TAILS = 10_000
+MAX_TAILS = 256  # beyond these, the tails of logs that nobody follows are dropped
 
 INSERT_EVENT = """
     INSERT INTO events (session, seq, run, type, message_id, body)
@@ -136,29 +146,33 @@ class SqliteEventLog:
     def __init__(self, database: Database, run: str | None = None) -> None:
         self.run = run or new_run()
         self._database = database
-        self._writer: GroupCommit[_Job] = GroupCommit(self._commit)
+        self.writer: GroupCommit[_Job] = GroupCommit(self._commit)
         self._tails: dict[Stream, Tail] = {}
         self._dropped = 0
 
     def start(self) -> None:
-        self._writer.start()
+        self.writer.start()
 
     async def aclose(self) -> None:
-        await self._writer.aclose()
+        await self.writer.aclose()
 
     # The port.
 
     def append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None) -> Future[Sequence[Event]]:
-        return self._writer.submit(_Append(stream, entries, claim))
+        return self.writer.submit(_Append(stream, entries, claim))
 
     async def span(self, stream: Stream) -> Span:
         return (await self._tail(stream)).span
 
-    async def read(self, stream: Stream, after: Cursor, limit: int = PAGE) -> Sequence[Event]:
+    async def read(
+        self, stream: Stream, after: Cursor, limit: int = PAGE, max_bytes: int = PAGE_BYTES
+    ) -> Sequence[Event]:
         tail = self._tails.get(stream) or await self._tail(stream)
         # Ahead of the tail may lie what is committed and not published yet: the table decides.
         events = None if after.seq > tail.end.seq else tail.since(after, limit)
-        return events if events is not None else await self._page(tail, stream, after, limit)
+        if events is None:
+            events = await self._page(tail, stream, after, limit, max_bytes)
+        return at_most(events, max_bytes)
 
     async def wait(self, stream: Stream, after: Cursor, timeout: float) -> None:
         tail = self._tails.get(stream) or await self._tail(stream)
@@ -189,7 +203,7 @@ class SqliteEventLog:
 
         It may run twice: change nothing in it but the database.
         """
-        result: Result = await self._writer.submit(_Body(body))
+        result: Result = await self.writer.submit(_Body(body))
         return result
 
     def forget(self, stream: Stream) -> None:
@@ -319,8 +333,8 @@ class SqliteEventLog:
                 return self._keep(stream, Tail(span.oldest, span.tail))
         return tail
 
-    async def _page(self, tail: Tail, stream: Stream, after: Cursor, limit: int) -> Sequence[Event]:
-        values = {"stream": stream, "seq": after.seq, "limit": limit + 1, "bytes": PAGE_BYTES}
+    async def _page(self, tail: Tail, stream: Stream, after: Cursor, limit: int, max_bytes: int) -> Sequence[Event]:
+        values = {"stream": stream, "seq": after.seq, "limit": limit + 1, "bytes": max_bytes}
         # The span is not taken from the tail: the log may have been trimmed this very moment.
         rows, span = await self._database.read(
             lambda connection: (connection.fetch_all(SELECT_PAGE, values), load_span(connection, stream))

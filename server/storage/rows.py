@@ -75,6 +75,8 @@ def outcome_of(message: Message) -> dict[str, Any]:
         "status": message.status,
         "content": message.content,
         "thinking": message.thinking,
+        "provider": message.provider,
+        "model": message.model,
         "sources": json.dumps(list(message.sources)),
         "finish_reason": message.finish_reason,
         "usage": json.dumps(message.usage),

@@ -68,7 +68,8 @@ class SqliteStore:
             transaction.fetch_all("DELETE FROM claims WHERE message_id = ?", (message.id,))
             transaction.fetch_all(
                 """UPDATE messages SET status = :status, content = :content, thinking = :thinking,
-                   sources = :sources, finish_reason = :finish_reason, usage = :usage, timings = :timings,
+                   sources = :sources, provider = :provider, model = :model,
+                   finish_reason = :finish_reason, usage = :usage, timings = :timings,
                    problem = :problem, finished_at = :finished_at, last_seq = :last_seq WHERE id = :id""",
                 {**outcome_of(message), "last_seq": events[-1].cursor.seq},
             )
@@ -169,7 +170,9 @@ class SqliteStore:
         """Raises StorageUnavailable unless a write can be committed."""
 
         def body(transaction: Transaction) -> None:
-            transaction.fetch_all("UPDATE sessions SET title = title WHERE key = -1")
+            # A statement that changes no page would commit even on a full disk.
+            transaction.fetch_all("INSERT INTO claims (message_id, token) VALUES ('check', '')")
+            transaction.fetch_all("DELETE FROM claims WHERE message_id = 'check'")
 
         await self._transact(body)
 

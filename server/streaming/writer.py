@@ -9,11 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 from typing import Any, Generic, TypeVar
+
+from server.streaming.measures import SECONDS, SIZES, Histogram
 
 Job = TypeVar("Job")
 
 MAX_BATCH = 1_000
+
+
+class WriterTally:
+    """What a writer has done so far."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+        self.jobs = Histogram(SIZES)
+        self.seconds = Histogram(SECONDS)
 
 
 class Closed(Exception):
@@ -32,6 +44,7 @@ class GroupCommit(Generic[Job]):
         commit: Callable[[Sequence[Job]], Awaitable[Sequence[Any]]],
         max_batch: int = MAX_BATCH,
     ) -> None:
+        self.tally = WriterTally()
         self._commit = commit
         self._max_batch = max_batch
         self._pending: deque[tuple[Job, asyncio.Future[Any]]] = deque()
@@ -73,9 +86,17 @@ class GroupCommit(Generic[Job]):
                 continue
             count = min(len(self._pending), self._max_batch)
             batch = [self._pending.popleft() for _ in range(count)]
-            for (_, future), outcome in zip(batch, await self._outcomes(batch), strict=True):
+            began = monotonic()
+            outcomes = await self._outcomes(batch)
+            self._count(len(batch), monotonic() - began)
+            for (_, future), outcome in zip(batch, outcomes, strict=True):
                 if not future.done():
                     _resolve(future, outcome)
+
+    def _count(self, jobs: int, seconds: float) -> None:
+        self.tally.commits += 1
+        self.tally.jobs.add(jobs)
+        self.tally.seconds.add(seconds)
 
     async def _outcomes(self, batch: Sequence[tuple[Job, asyncio.Future[Any]]]) -> Sequence[Any]:
         try:
