@@ -36,7 +36,7 @@ OUTSIDE = {
     "providers": {"anthropic", "anyio", "httptools", "httpx2", "openai", "pydantic"},
     "storage": {"databases", "aiosqlite"},
     "transports": {"sse_starlette", "starlette"},
-    "api": {"prometheus_client", "pydantic", "sse_starlette", "starlette"},
+    "api": {"prometheus_client", "pydantic", "pydantic_core", "sse_starlette", "starlette"},
     "doctor": {"httpx", "websockets"},
     "access": {"limits", "starlette", "structlog"},
     "app": {"sse_starlette", "starlette"},
