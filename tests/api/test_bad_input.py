@@ -54,7 +54,12 @@ QUERIES: dict[str, dict[str, list[str]]] = {
         "heartbeat": ["loud", ""],
     },
     "/api/messages/{message}/events": {"format": ["xml"], "wait": ["-1", "long", "nan"], "heartbeat": ["loud"]},
-    "/api/stream/probe": {"format": ["json", "text", ""]},
+    "/api/stream/probe": {
+        "format": ["text", ""],
+        "ticks": ["0", "11", "x"],
+        "interval": ["0", "61", "nan"],
+        "after": ["-1", "x"],
+    },
 }
 WAITS = ["-1", "301", "long", "nan", "inf", ""]
 
