@@ -19,6 +19,7 @@ from tests.serving import ServerProcess
 from tests.transports.wire import ndjson_events
 
 NOT_DESCRIBED = {
+    "/ws/probe",
     "/",
     "/static",
     "/static/vendor",
