@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from server import __version__
+from server.doctor.arguments import add_arguments as add_doctor_arguments
 from server.settings import PREFIX, Settings, SettingsError, TokenHash, load_settings
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
@@ -17,8 +18,8 @@ LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser().parse_args(arguments)
-    if chosen.command == "token":
-        return add_token(chosen.name)
+    if chosen.command is not None:
+        return chosen.run(chosen)  # type: ignore[no-any-return]
     overrides = {
         "host": chosen.host,
         "port": chosen.port,
@@ -45,10 +46,13 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--reload", action="store_true", help="start anew when the code changes")
     found.add_argument("--log-level", choices=LOG_LEVELS, help="(info)")
     found.add_argument("--version", action="version", version=f"xionimus {__version__}")
-    commands = found.add_subparsers(dest="command", metavar="COMMAND")
+    commands = found.add_subparsers(dest="command", metavar="COMMAND", help="without one, the server is started")
+    help_of_doctor = "find out what stands between you and a server, and what it does to streams"
+    add_doctor_arguments(commands.add_parser("doctor", help=help_of_doctor, description=help_of_doctor))
     token = commands.add_parser("token", help="let somebody in").add_subparsers(required=True, metavar="COMMAND")
     add = token.add_parser("add", help="make a token, and show it this once")
     add.add_argument("name", metavar="NAME", help="whose it is")
+    add.set_defaults(run=lambda given: add_token(given.name))
     return found
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
-from server import __version__, logs, page
+from server import __version__, logs
 from server.access.gate import Gate
 from server.access.hosts import Hosts, is_loopback
 from server.access.limits import CallerLimits
@@ -20,7 +21,7 @@ from server.access.origins import Origins
 from server.access.sign_in import SignIn
 from server.access.tickets import Tickets, TicketsAPI
 from server.access.tokens import Tokens
-from server.api import errors, openapi
+from server.api import errors, openapi, page
 from server.api.health import HealthAPI
 from server.api.messages import MessagesAPI
 from server.api.metrics import MetricsAPI, ServerCollector
@@ -41,6 +42,7 @@ from server.storage.event_log import SqliteEventLog
 from server.storage.migrations import SchemaTooNew, migrate
 from server.storage.store import SqliteStore
 from server.streaming.measures import LoopLag
+from server.transports.compression import StreamCompression
 from server.transports.connections import Connections
 
 logger = logging.getLogger(__name__)
@@ -166,6 +168,7 @@ class Application:
     def _starlette(self) -> Starlette:
         settings = self.settings
         logs = LogResponses(self.connections, settings.stream_send_timeout)
+        streams = StreamAPI(self.service, self.connections)
         described = [
             route
             for part in (
@@ -173,7 +176,7 @@ class Application:
                 MessagesAPI(self.service, logs, settings.max_body),
                 TicketsAPI(self.service, self._tickets),
                 ProvidersAPI(self.providers),
-                StreamAPI(self.service, self.connections),
+                streams,
                 HealthAPI(self.service, self._store.check),
                 MetricsAPI(self._collector()),
             )
@@ -183,10 +186,12 @@ class Application:
             routes=[
                 *described,
                 *WebSocketAPI(self.service, self.connections, settings.stream_send_timeout).routes(),
+                *streams.websocket_routes(),
                 *openapi.routes(openapi.describe(described, __version__)),
                 *SignIn(self._tokens).routes(),
                 *page.routes(STATIC, VENDOR),
             ],
+            middleware=[Middleware(StreamCompression)] if settings.stream_compression == "gzip" else [],
             exception_handlers=errors.handlers(),
             lifespan=self._lifespan,
         )

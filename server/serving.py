@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from contextlib import suppress
@@ -45,6 +46,9 @@ class Server(uvicorn.Server):
             print(f"xionimus: {refused}", file=sys.stderr)
             sys.exit(STARTUP_FAILURE)
         await super().startup(sockets)  # type: ignore[arg-type]
+        # What is there now stays for good: looking through it again and again made answers wait.
+        gc.collect()
+        gc.freeze()
         if self.started:
             print(greeting(self._application, self.servers[0].sockets[0].getsockname()), flush=True)
 
@@ -95,7 +99,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "lifespan": "on",
         "timeout_graceful_shutdown": CLOSING,
         "ws_max_size": 1 << 20,
-        "ws_per_message_deflate": False,
+        "ws_per_message_deflate": settings.stream_compression == "gzip",
         "server_header": False,
     }
 

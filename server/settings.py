@@ -129,6 +129,7 @@ class Settings(BaseSettings):
     heartbeat: float = Field(default=15.0, ge=0.05, le=300, allow_inf_nan=False)
     stream_max_age: Seconds = 600.0
     stream_send_timeout: Seconds = 30.0
+    stream_compression: Literal["off", "gzip"] = "off"
     shutdown_grace: float = Field(default=10.0, ge=0, le=600)
 
     # What is kept.

@@ -176,8 +176,14 @@ class ExportQuery(Query):
     format: Literal["json", "markdown"] = "json"
 
 
-class ProbeQuery(Query):
-    format: Literal["sse", "ndjson"] | None = None
+class ProbeTicks(Query):
+    ticks: int = Field(default=8, ge=1, le=10)
+    interval: float = Field(default=0.25, ge=0.05, le=60, allow_inf_nan=False, description="Seconds between two.")
+
+
+class ProbeQuery(ProbeTicks):
+    format: Literal["sse", "ndjson", "json"] | None = None
+    after: int = Field(default=0, ge=0, le=10, description="For json: the number of the last tick one has.")
 
 
 # Answers: described here, made by `public()` of the models; tests hold the two together.
@@ -331,3 +337,9 @@ class Tick(BaseModel):
     number: int
     of: int
     server_time: str
+
+
+class TickPage(BaseModel):
+    events: list[Tick]
+    cursor: str
+    done: bool

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
+from pydantic import ValidationError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.api import schemas
 from server.api.operation import Operation, operation
@@ -18,9 +22,7 @@ from server.streaming.events import encode
 from server.transports import ndjson, sse
 from server.transports.connections import Connections
 from server.transports.response import HEADERS
-
-TICKS = 8
-TICK = 0.25  # seconds
+from server.transports.websocket import CloseCode
 
 
 class StreamAPI:
@@ -56,26 +58,58 @@ class StreamAPI:
         Operation(
             "GET",
             "/api/stream/probe",
-            f"A stream of {TICKS} stamped ticks, {TICK * 1000:g} ms apart: do they arrive one by one?",
+            "Stamped ticks, one every `interval`, the first at once: do they arrive one by one?",
             "Operation",
             query=schemas.ProbeQuery,
-            answers={200: {sse.MEDIA_TYPE: None, ndjson.MEDIA_TYPE: schemas.Tick}},
+            answers={
+                200: {sse.MEDIA_TYPE: None, ndjson.MEDIA_TYPE: schemas.Tick, "application/json": schemas.TickPage}
+            },
             problems=("invalid",),
         )
     )
     async def probe(self, request: Request) -> Response:
         query = read_query(request, schemas.ProbeQuery)
-        if wanted_format(request, query.format, "sse") == "ndjson":
-            lines = (encode(tick) + "\n" async for tick in ticks())
+        form = wanted_format(request, query.format, "sse")
+        if form == "json":
+            return await probe_step(query)
+        if form == "ndjson":
+            lines = (encode(tick) + "\n" async for tick in ticks(query))
             return StreamingResponse(lines, media_type=ndjson.MEDIA_TYPE, headers=HEADERS)
-        events = (ServerSentEvent(encode(tick), event="tick") async for tick in ticks())
+        events = (ServerSentEvent(encode(tick), event="tick") async for tick in ticks(query))
         response = EventSourceResponse(events, headers=HEADERS, ping=0, sep="\n")
         response.headers["Content-Type"] = sse.MEDIA_TYPE  # without a charset, like the streams it stands for
         return response
 
+    def websocket_routes(self) -> list[WebSocketRoute]:
+        return [WebSocketRoute("/ws/probe", self.probe_websocket)]
 
-async def ticks() -> AsyncIterator[dict[str, object]]:
-    for number in range(1, TICKS + 1):
-        yield {"type": "tick", "number": number, "of": TICKS, "server_time": timestamp(now())}
-        if number < TICKS:
-            await asyncio.sleep(TICK)
+    async def probe_websocket(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            query = read_query(websocket, schemas.ProbeTicks)
+        except ValidationError:
+            return await websocket.close(CloseCode.BAD_REQUEST)
+        with suppress(WebSocketDisconnect):
+            async for tick in ticks(query):
+                await websocket.send_text(encode(tick))
+            await websocket.close()
+
+
+async def probe_step(query: schemas.ProbeQuery) -> Response:
+    """As a long-poll: the tick after `after`, when it is there."""
+    number = min(query.after + 1, query.ticks)
+    if number > 1:
+        await asyncio.sleep(query.interval)
+    page = {"events": [tick(number, query.ticks)], "cursor": str(number), "done": number == query.ticks}
+    return JSONResponse(page, headers=HEADERS)
+
+
+async def ticks(query: schemas.ProbeTicks) -> AsyncIterator[dict[str, object]]:
+    for number in range(1, query.ticks + 1):
+        yield tick(number, query.ticks)
+        if number < query.ticks:
+            await asyncio.sleep(query.interval)
+
+
+def tick(number: int, of: int) -> dict[str, object]:
+    return {"type": "tick", "number": number, "of": of, "server_time": timestamp(now())}

@@ -4,7 +4,8 @@ was asked for. Every transport frames what this yields.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -117,14 +118,16 @@ class Reader:
 
         Raises NotFound if the session is gone, StorageUnavailable.
         """
-        span = await self._span()
-        self._opened = (span, *await self._begin(span))
+        with self._found():
+            span = await self._log.span(self.target.stream)
+            self._opened = (span, *await self._begin(span))
         return self._opened
 
     async def run(self, client: Client) -> None:
         """Send `ready`, then what follows, to the target's last event, or until the client is gone.
 
-        Raises Cut, what `open` raises, and what the client's `write` raises.
+        Raises Cut, NotFound if the session goes away before the client could be told, what `open` raises, and
+        what the client's `write` raises.
         """
         span, cursor, reset = self._opened or await self.open()
         self._client = client
@@ -136,10 +139,9 @@ class Reader:
                 return None
             following = _Following(self.target, client, cursor, lambda: self._cut)
             try:
-                return await follow(self._log, self.target.stream, following)
+                with self._found():
+                    return await follow(self._log, self.target.stream, following)
             except _Ended:
-                return None
-            except UnknownStream:
                 return None
             except CursorReset as expired:  # under the reader, that far behind it was
                 cursor, reset = expired.oldest, expired
@@ -152,9 +154,12 @@ class Reader:
         _, cursor, reset = await self.open()
         if reset is not None:
             raise reset
-        until = monotonic() + wait
+        with self._found():
+            return await self._page(cursor, monotonic() + wait, limit, max_bytes)
+
+    async def _page(self, cursor: Cursor, until: float, limit: int, max_bytes: int) -> Page:
         while not self._over_at(cursor):
-            batch = _at_most(await self._log.read(self.target.stream, cursor, limit), max_bytes)
+            batch = await self._log.read(self.target.stream, cursor, limit, max_bytes)
             wanted, ended = self.target.chosen(batch)
             cursor = (wanted or batch)[-1].cursor if batch else cursor
             if wanted:
@@ -177,9 +182,10 @@ class Reader:
         message = self.target.message
         return message is not None and message.last_seq is not None and cursor.seq >= message.last_seq
 
-    async def _span(self) -> Span:
+    @contextmanager
+    def _found(self) -> Iterator[None]:
         try:
-            return await self._log.span(self.target.stream)
+            yield
         except UnknownStream:
             raise NotFound(f"there is no session {self.target.session_id}") from None
 
@@ -264,13 +270,3 @@ class _Following:
 
 def _reset(reset: CursorReset) -> Event:
     return Event(reset.oldest, "reset", encode({"reason": reset.reason, "cursor": str(reset.oldest)}))
-
-
-def _at_most(batch: Sequence[Event], max_bytes: int) -> Sequence[Event]:
-    """As many events as fit, but always one."""
-    size = 0
-    for place, event in enumerate(batch):
-        size += len(event.json)
-        if place and size > max_bytes:
-            return batch[:place]
-    return batch

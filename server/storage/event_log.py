@@ -17,14 +17,24 @@ from typing import Any, TypeVar
 
 from server.storage.database import Connection, Database, Row, Values
 from server.streaming.events import Cursor, Entry, Event
-from server.streaming.log import PAGE, Claim, CursorReset, Fenced, Sink, Span, Stream, UnknownStream
+from server.streaming.log import (
+    PAGE,
+    PAGE_BYTES,
+    Claim,
+    CursorReset,
+    Fenced,
+    Sink,
+    Span,
+    Stream,
+    UnknownStream,
+    at_most,
+)
 from server.streaming.tail import Tail
 from server.streaming.writer import GroupCommit
 
 Result = TypeVar("Result")
 
-PAGE_BYTES = 1 << 20
-MAX_TAILS = 10_000
+MAX_TAILS = 256  # beyond these, the tails of logs that nobody follows are dropped
 
 INSERT_EVENT = """
     INSERT INTO events (session, seq, run, type, message_id, body)
@@ -34,11 +44,8 @@ INSERT_EVENT = """
 
 # The event at the cursor itself comes first: it proves the cursor.
 SELECT_PAGE = """
-    SELECT seq, run, type, message_id, body FROM (
-        SELECT *, SUM(LENGTH(body)) OVER (ORDER BY seq) AS size FROM (
-            SELECT * FROM events WHERE session = :stream AND seq >= :seq ORDER BY seq LIMIT :limit
-        )
-    ) WHERE size <= :bytes OR seq <= :seq + 1
+    SELECT seq, run, type, message_id, body FROM events
+    WHERE session = ? AND seq >= ? ORDER BY seq LIMIT ?
 """
 
 SELECT_SPAN = """
@@ -68,6 +75,18 @@ def load_span(connection: Connection | Transaction, stream: Stream) -> Span:
         raise UnknownStream(stream)
     oldest = cursor_of(stream, row["oldest_run"], row["oldest_seq"])
     return Span(oldest, oldest if row["seq"] is None else cursor_of(stream, row["run"], row["seq"]))
+
+
+def load_page(connection: Connection, values: tuple[Stream, int, int], max_bytes: int) -> list[Row]:
+    """Rows of SELECT_PAGE, up to `max_bytes` of them, but always one behind the cursor."""
+    rows: list[Row] = []
+    size = 0
+    for row in connection.iterate(SELECT_PAGE, values):
+        size += len(row["body"])
+        if size > max_bytes and len(rows) > 1:
+            break
+        rows.append(row)
+    return rows
 
 
 @dataclass
@@ -154,11 +173,15 @@ class SqliteEventLog:
     async def span(self, stream: Stream) -> Span:
         return (await self._tail(stream)).span
 
-    async def read(self, stream: Stream, after: Cursor, limit: int = PAGE) -> Sequence[Event]:
+    async def read(
+        self, stream: Stream, after: Cursor, limit: int = PAGE, max_bytes: int = PAGE_BYTES
+    ) -> Sequence[Event]:
         tail = self._tails.get(stream) or await self._tail(stream)
         # Ahead of the tail may lie what is committed and not published yet: the table decides.
         events = None if after.seq > tail.end.seq else tail.since(after, limit)
-        return events if events is not None else await self._page(tail, stream, after, limit)
+        if events is None:
+            events = await self._page(tail, stream, after, limit, max_bytes)
+        return at_most(events, max_bytes)
 
     async def wait(self, stream: Stream, after: Cursor, timeout: float) -> None:
         tail = self._tails.get(stream) or await self._tail(stream)
@@ -319,11 +342,11 @@ class SqliteEventLog:
                 return self._keep(stream, Tail(span.oldest, span.tail))
         return tail
 
-    async def _page(self, tail: Tail, stream: Stream, after: Cursor, limit: int) -> Sequence[Event]:
-        values = {"stream": stream, "seq": after.seq, "limit": limit + 1, "bytes": PAGE_BYTES}
+    async def _page(self, tail: Tail, stream: Stream, after: Cursor, limit: int, max_bytes: int) -> Sequence[Event]:
+        values = (stream, after.seq, limit + 1)
         # The span is not taken from the tail: the log may have been trimmed this very moment.
         rows, span = await self._database.read(
-            lambda connection: (connection.fetch_all(SELECT_PAGE, values), load_span(connection, stream))
+            lambda connection: (load_page(connection, values, max_bytes), load_span(connection, stream))
         )
         events = [event_of(stream, row) for row in rows]
         if after == span.oldest:

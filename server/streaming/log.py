@@ -21,6 +21,8 @@ from server.streaming.events import Cursor, Entry, Event
 Stream = int  # the key of a session's log, never used twice
 
 PAGE = 500
+PAGE_BYTES = 1 << 20
+BATCH_BYTES = 1 << 16  # what one follower holds at a time, if a single event is not longer
 
 
 class Claim(NamedTuple):
@@ -69,8 +71,13 @@ class EventLog(Protocol):
         """Raises UnknownStream."""
         ...
 
-    async def read(self, stream: Stream, after: Cursor, limit: int = PAGE) -> Sequence[Event]:
-        """At most `limit` events after `after`; empty at the tail. Raises CursorReset, UnknownStream."""
+    async def read(
+        self, stream: Stream, after: Cursor, limit: int = PAGE, max_bytes: int = PAGE_BYTES
+    ) -> Sequence[Event]:
+        """At most `limit` events after `after`, and not more than `max_bytes` of JSON unless the first is longer.
+
+        Empty at the tail. Raises CursorReset, UnknownStream.
+        """
         ...
 
     async def wait(self, stream: Stream, after: Cursor, timeout: float) -> None:
@@ -123,7 +130,7 @@ async def follow(log: EventLog, stream: Stream, sink: Sink) -> None:
     """
     going_on = True
     while going_on:
-        batch = await log.read(stream, sink.after)
+        batch = await log.read(stream, sink.after, max_bytes=BATCH_BYTES)
         if batch:
             await sink.write(batch)
             # It may all have come from memory and gone into a buffer: let the others run.
@@ -133,3 +140,13 @@ async def follow(log: EventLog, stream: Stream, sink: Sink) -> None:
                 going_on = await sink.rest()
             finally:
                 log.detach(stream, sink)
+
+
+def at_most(batch: Sequence[Event], max_bytes: int) -> Sequence[Event]:
+    """As many events as fit, but always one."""
+    size = 0
+    for place, event in enumerate(batch):
+        size += len(event.json)
+        if place and size > max_bytes:
+            return batch[:place]
+    return batch

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from server.streaming.events import Cursor, Entry, Event
-from server.streaming.log import PAGE, Claim, Fenced, Sink, Span, Stream, UnknownStream
+from server.streaming.log import PAGE, PAGE_BYTES, Claim, Fenced, Sink, Span, Stream, UnknownStream, at_most
 from server.streaming.tail import Tail
 
 
@@ -33,8 +33,10 @@ class MemoryEventLog:
     async def span(self, stream: Stream) -> Span:
         return self._tail(stream).span
 
-    async def read(self, stream: Stream, after: Cursor, limit: int = PAGE) -> Sequence[Event]:
-        return self._tail(stream).since(after, limit) or ()
+    async def read(
+        self, stream: Stream, after: Cursor, limit: int = PAGE, max_bytes: int = PAGE_BYTES
+    ) -> Sequence[Event]:
+        return at_most(self._tail(stream).since(after, limit) or (), max_bytes)
 
     async def wait(self, stream: Stream, after: Cursor, timeout: float) -> None:
         tail = self._tail(stream)

@@ -15,6 +15,9 @@ from server.streaming.log import Stream
 Transport = Literal["sse", "ndjson", "poll", "websocket", "text"]
 
 TICK = 0.25  # seconds
+# A heartbeat after so many ticks of silence, too: there are boxes on the way that hold back one piece until the next
+# one comes. Not after one tick: that may come right behind an event, and the two would be one piece.
+TRAILING = 2
 
 
 class Beating(Protocol):
@@ -100,7 +103,6 @@ class Connections:
 
     def _keep_warm(self, client: Beating) -> None:
         client.silence += 1
-        # A tick after the last event, too: there are boxes on the way that hold back one piece until the next.
-        if client.silence == 1 or client.silence > self._heartbeat_ticks:
+        if client.silence == TRAILING or client.silence >= TRAILING + self._heartbeat_ticks:
             client.beat()
-            client.silence = 1
+            client.silence = TRAILING

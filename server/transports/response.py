@@ -23,6 +23,13 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+# Bytes. uvicorn takes a piece whole when there is any room, so this is what a client that reads nothing costs us.
+PART = 65_536
+
+# Seconds between the first write and the second. Caddy's gzip holds a response back for good if it finds 512 bytes or
+# more at its first look, so it has to find `ready` alone there, also when there is much to follow.
+FIRST_ALONE = 0.01
+
 Frame = Callable[[Sequence[Event]], bytes]
 
 
@@ -77,6 +84,7 @@ class LogResponse(Response):
             connection.client = client
             try:
                 await self._reader.run(client)
+                await client.wait_for_room()
             except (Cut, Broken, TimeoutError):
                 return False
             except ChatError as error:
@@ -88,11 +96,12 @@ class LogResponse(Response):
 class HttpClient:
     """A connection of ASGI's HTTP."""
 
-    __slots__ = ("_frame", "_receive", "_resting", "_send", "_send_timeout", "_woken", "gone", "silence")
+    __slots__ = ("_begun", "_frame", "_receive", "_resting", "_send", "_send_timeout", "_woken", "gone", "silence")
 
     def __init__(self, frame: Frame, receive: Receive, send: Send, send_timeout: float) -> None:
         self.gone = False
         self.silence = 0
+        self._begun = False
         self._frame = frame
         self._receive = receive
         self._send = send
@@ -105,6 +114,8 @@ class HttpClient:
             body = self._frame(events)
         except Broken:
             return 0  # said again by `write`, where it can be dealt with
+        if len(body) > PART:
+            return 0  # `write` sends it in parts
         return len(events) if not body or self._sent_now(body) else 0
 
     async def write(self, events: Sequence[Event]) -> None:
@@ -115,14 +126,25 @@ class HttpClient:
             raise
 
     async def _write(self, body: bytes) -> None:
-        if body and not self._sent_now(body):
+        for start in range(0, len(body), PART):
+            part = body[start : start + PART]
+            if not self._sent_now(part):
+                async with asyncio.timeout(self._send_timeout):
+                    await self._send(_part(part))
+                self.silence = 0
+        if body and not self._begun:
+            self._begun = True
+            await asyncio.sleep(FIRST_ALONE)
+
+    async def wait_for_room(self) -> None:
+        """Raises TimeoutError if the client does not take what was sent before."""
+        if not self._taken_now(b""):
             async with asyncio.timeout(self._send_timeout):
-                await self._send(_part(body))
-            self.silence = 0
+                await self._send(_part(b""))
 
     def beat(self) -> None:
-        if self._resting is not None and (body := self._frame(())):
-            self._sent_now(body)
+        if self._resting is not None and (body := self._frame(())) and not self._sent_now(body):
+            self.wake()  # to look whether it still takes anything
 
     async def rest(self) -> bool:
         """In `receive`, which returns when the client leaves.
@@ -130,6 +152,7 @@ class HttpClient:
         `wake` cancels the task out of it, in the way of asyncio.timeout(): a cancel that is caught here and
         taken back. That spares every idle connection a second task.
         """
+        await self.wait_for_room()
         task = self._resting = asyncio.current_task()
         assert task is not None
         try:
@@ -150,12 +173,17 @@ class HttpClient:
                 self._resting.cancel()
 
     def _sent_now(self, body: bytes) -> bool:
+        if not self._taken_now(body):
+            return False
+        self.silence = 0
+        return True
+
+    def _taken_now(self, body: bytes) -> bool:
         """Send without waiting, if there is room. uvicorn waits for room before it takes anything."""
         sending = self._send(_part(body))
         try:
             sending.send(None)  # type: ignore[attr-defined]
         except StopIteration:
-            self.silence = 0
             return True
         except Exception:
             return False  # said again by `write`, where it can be dealt with

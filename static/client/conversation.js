@@ -3,11 +3,12 @@ import { countCharacters, sha256 } from "./proof.js";
 /** @import { Accepted, History, LogEvent, Message } from "./types.js" */
 
 /**
- * @typedef {Message & {retrying?: {attempt: number, delay: number, detail: string} | null, begun?: boolean}} Spoken
+ * @typedef {Message & {retrying?: {attempt: number, delay: number, detail: string} | null, seenFromStart?: boolean}} Spoken
  *   a message, and what is known only while it is being written
  *
  * @typedef {object} Changes
- * @property {(message: Spoken | null) => void} onMessage a message came, changed or ended; null: all of them did
+ * @property {(message: Spoken | null) => void} onMessage a message came, changed, began to think or to speak, or
+ *   ended; null: all of them did
  * @property {(message: Spoken, text: string) => void} onText text was appended to an answer
  * @property {(message: Spoken) => void} onThinking
  * @property {(fields: {title?: string, deleted?: boolean}) => void} onSession
@@ -32,9 +33,15 @@ export class Conversation {
     const first = known.findIndex((message) => message.id === messages[0]?.id);
     const older = first > 0 && has_more ? known.slice(0, first) : [];
     this.hasMore = older.length ? this.hasMore : has_more;
+    for (const message of messages) this.recognise(message);
     this.messages = new Map([...older, ...messages].map((message) => [message.id, message]));
     this.cursor = cursor;
     this.changes.onMessage(null);
+  }
+
+  /** @param {Spoken} message as it is read again */
+  recognise(message) {
+    if (this.messages.get(message.id)?.seenFromStart) message.seenFromStart = true;
   }
 
   /** @param {History} history the page before the oldest known message */
@@ -47,7 +54,7 @@ export class Conversation {
   /** @param {Accepted} accepted the answer to our own question, which may come before or after its events */
   accept({ user_message, message }) {
     for (const each of [user_message, message]) {
-      if (!this.messages.has(each.id)) this.put(each);
+      if (!this.messages.has(each.id)) this.put({ ...each, seenFromStart: true });
     }
   }
 
@@ -72,10 +79,12 @@ export class Conversation {
   append(message, event) {
     if (message.status !== "streaming") return;
     if (event.offset !== message.length) return this.changes.onDoubt(`offset ${event.offset}, have ${message.length}`);
+    const isFirst = !message.content;
     message.content += event.content;
     message.length += countCharacters(event.content);
     message.retrying = null;
     this.changes.onText(message, event.content);
+    if (isFirst) this.changes.onMessage(message);
   }
 
   /**
@@ -111,7 +120,7 @@ function begun(event) {
   return {
     id: message_id, session_id: "", parent_id, role: "assistant", status: "streaming", content: "", length: 0,
     sha256: "", thinking: null, sources: [], provider, model, finish_reason: null, usage: null, timings: null,
-    error: null, created_at: timestamp, finished_at: null, begun: true,
+    error: null, created_at: timestamp, finished_at: null, seenFromStart: true,
   };
 }
 
@@ -126,11 +135,13 @@ const HANDLERS = {
   },
   start: (conversation, event) => {
     const known = conversation.messages.get(event.message_id);
-    conversation.put(known ? Object.assign(known, { begun: true }) : begun(event));
+    conversation.put(known ? Object.assign(known, { seenFromStart: true }) : begun(event));
   },
   thinking: about((message, event, conversation) => {
+    const isFirst = !message.thinking;
     message.thinking = (message.thinking ?? "") + event.content;
     conversation.changes.onThinking(message);
+    if (isFirst) conversation.changes.onMessage(message);
   }),
   chunk: about((message, event, conversation) => conversation.append(message, event)),
   sources: about((message, event, conversation) => {

@@ -11,7 +11,7 @@ export function AnswerFooter({ session, message }) {
   return html`<footer class="actions">
     <${BranchArrows} session=${session} message=${message} />
     <${CopyButton} text=${message.content} label="Copy the answer" />
-    <button type="button" class="quiet icon-only" onClick=${() => session.regenerate(message.id)}
+    <button type="button" class="quiet icon-only" onClick=${() => session.asking.regenerate(message.id)}
       aria-label="Answer again" title="Answer again"><${Icon} name="again" /></button>
     <span class="facts">${factsOf(message).map((fact) => html`<span key=${fact}>${fact}</span>`)}</span>
   </footer>`;

@@ -16,7 +16,7 @@ const GO_ON =
 export function Answer({ session, message }) {
   session.revision(message.id).value;
   const isLive = message.status === "streaming";
-  return html`<article class="answer" aria-label="Answer" aria-busy=${isLive}>
+  return html`<article class="answer" aria-label="Answer" aria-busy=${isLive} data-message=${message.id}>
     ${message.thinking && html`<${Thinking} session=${session} message=${message} />`}
     <${AnswerText} session=${session} message=${message} />
     ${isLive && html`<${Waiting} session=${session} message=${message} />`}
@@ -53,7 +53,7 @@ function Ending({ session, message }) {
     <div class="buttons">
       ${message.content &&
       html`<button type="button" onClick=${() => session.send(GO_ON, message.id)}>Continue</button>`}
-      <button type="button" onClick=${() => session.regenerate(message.id)}>Try again</button>
+      <button type="button" onClick=${() => session.asking.regenerate(message.id)}>Try again</button>
     </div>
   </div>`;
 }

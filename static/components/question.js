@@ -19,7 +19,7 @@ export function Question({ session, message }) {
     };
     return html`<${QuestionEditor} text=${message.content} onSend=${send} onCancel=${() => setEditing(false)} />`;
   }
-  return html`<article class="question" aria-label="Question">
+  return html`<article class="question" aria-label="Question" data-message=${message.id}>
     <div class="bubble" dir="auto">${message.content}</div>
     <div class="actions">
       <${BranchArrows} session=${session} message=${message} />

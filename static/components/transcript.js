@@ -1,4 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
+import { usePlaceKept } from "../hooks/usePlaceKept.js";
 import { useStickToEnd } from "../hooks/useStickToEnd.js";
 import { Answer } from "./answer.js";
 import { html } from "./html.js";
@@ -13,9 +14,15 @@ import { Welcome } from "./welcome.js";
 
 /** @param {{session: SessionStore}} props */
 export function Transcript({ session }) {
-  const { scroller, content, isAway, hasNews, toEnd } = useStickToEnd(session.id);
-  const unsent = session.unsent.value;
-  useEffect(toEnd, [unsent.length]); // whoever asks wants to see the answer
+  const { scroller, content, isAway, hasNews, toEnd, letGo } = useStickToEnd(session.id);
+  const isLoaded = session.loaded.value !== "no";
+  usePlaceKept({ session: session.id, scroller, isAway, isLoaded, letGo });
+  const unsent = session.asking.unsent.value;
+  const asked = useRef(unsent.length);
+  useEffect(() => {
+    if (unsent.length > asked.current) toEnd(); // whoever asks wants to see the answer
+    asked.current = unsent.length;
+  }, [unsent.length]);
   return html`<div class="transcript" ref=${scroller} tabindex="0" role="region" aria-label="Conversation">
     <div class="messages" ref=${content}>
       <${Older} session=${session} scroller=${scroller} />
@@ -29,7 +36,7 @@ export function Transcript({ session }) {
 /** @param {{session: SessionStore}} props */
 function Messages({ session }) {
   const path = session.path.value;
-  const isEmpty = !path.length && !session.unsent.value.length && session.loaded.value !== "no";
+  const isEmpty = !path.length && !session.asking.unsent.value.length && session.loaded.value !== "no";
   if (isEmpty) return html`<${Welcome} session=${session} />`;
   return path.map((message) => html`<${Said} key=${message.id} session=${session} message=${message} />`);
 }

@@ -14,8 +14,8 @@ export function UnsentQuestion({ session, unsent }) {
     ${failed
       ? html`<div class="unsent-note" role="alert">
           <span>Not sent. ${unsent.why}</span>
-          <button type="button" onClick=${() => session.attempt(unsent)}>Try again</button>
-          <button type="button" class="quiet" onClick=${() => session.forget(unsent.key)}>Discard</button>
+          <button type="button" onClick=${() => session.asking.attempt(unsent)}>Try again</button>
+          <button type="button" class="quiet" onClick=${() => session.asking.forget(unsent.key)}>Discard</button>
         </div>`
       : html`<div class="unsent-note"><span>Sending …</span></div>`}
   </article>`;

@@ -1,16 +1,13 @@
 import { computed, signal } from "@preact/signals";
 import {
-  Backoff, Cache, Conversation, Outbox, ProblemError, api, groupSiblings, isPassing, newId, newestBelow, pathTo,
-  sentenceOf, sleep,
+  Backoff, Cache, Conversation, ProblemError, api, groupSiblings, isPassing, newestBelow, pathTo, sleep,
 } from "../client/index.js";
-import * as preferences from "./preferences.js";
+import { Asking } from "./asking.js";
 import { reading } from "./reading.js";
-import { trying } from "./trouble.js";
 
-/** @import { Question } from "../client/types.js" */
+/** @import { Accepted } from "../client/types.js" */
 /** @import { Spoken } from "../client/conversation.js" */
 /** @import { ReadingState } from "../client/follow.js" */
-/** @import { Unsent } from "../client/outbox.js" */
 /** @import { Signal } from "@preact/signals" */
 
 /**
@@ -35,7 +32,7 @@ export class SessionStore {
   constructor(id, isNew = false) {
     this.id = id;
     this.isNew = isNew;
-    this.outbox = new Outbox(localStorage, id);
+    this.asking = new Asking(id, (accepted) => this.accept(accepted));
     this.conversation = new Conversation({
       onMessage: (message) => this.changed(message),
       onText: (message, text) => this.hearings.forEach((hearing) => hearing.onText?.(message, text)),
@@ -56,7 +53,6 @@ export class SessionStore {
     this.deleted = signal(false);
     this.loaded = signal(/** @type {"no" | "cached" | "yes"} */ ("no"));
     this.state = signal(/** @type {ReadingState | null} */ (null));
-    this.unsent = signal(/** @type {Unsent[]} */ (this.outbox.all()));
     this.path = computed(() => (this.structure.value, pathTo(this.conversation.messages, this.leaf.value)));
     this.siblings = computed(() => (this.structure.value, groupSiblings(this.conversation.messages)));
     this.active = signal(/** @type {Spoken[]} */ ([]));
@@ -79,7 +75,7 @@ export class SessionStore {
     } else {
       await this.reload();
     }
-    for (const unsent of this.unsent.value) if (unsent.status === "sending") this.attempt(unsent);
+    this.asking.resume();
   }
 
   close() {
@@ -137,7 +133,7 @@ export class SessionStore {
     if (state.phase === "gone") this.deleted.value = true;
     if (state.phase !== "live") return;
     this.loaded.value = "yes";
-    for (const unsent of this.unsent.value) if (unsent.passing) this.attempt(unsent);
+    this.asking.retry();
   }
 
   async loadOlder() {
@@ -223,57 +219,17 @@ export class SessionStore {
    * @param {string | null} [parent] the end of the branch in view if left out
    */
   send(content, parent = this.leaf.value) {
-    const question = { content, parent_id: parent, ...how(), on_busy: preferences.whenBusy.value };
-    return this.attempt({ key: newId(), question, status: "sending" });
+    return this.asking.send(content, parent);
   }
 
-  /** @param {Unsent} unsent */
-  async attempt(unsent) {
-    this.note({ ...unsent, status: "sending", passing: false, why: undefined });
-    try {
-      const question = { ...unsent.question, api_keys: preferences.keys.value };
-      const accepted = await api.ask(this.id, question, unsent.key);
-      this.forget(unsent.key);
-      this.conversation.accept(accepted);
-      if (this.conversation.cursor === null) await this.reload();
-    } catch (error) {
-      this.note({ ...unsent, status: "failed", passing: isPassing(error), why: sentenceOf(error) });
-    }
-  }
-
-  /** @param {Unsent} unsent */
-  note(unsent) {
-    this.outbox.put(unsent);
-    this.unsent.value = this.outbox.all();
-  }
-
-  /** @param {string} key */
-  forget(key) {
-    this.outbox.remove(key);
-    this.unsent.value = this.outbox.all();
-  }
-
-  /** @param {string} message the answer, or the question, to answer again */
-  regenerate(message) {
-    const options = { ...how(), on_busy: preferences.whenBusy.value, api_keys: preferences.keys.value };
-    return trying("No new answer.", async () => {
-      this.conversation.accept(await api.regenerate(message, options, newId()));
-    });
+  /** @param {Accepted} accepted */
+  accept(accepted) {
+    this.conversation.accept(accepted);
+    if (this.conversation.cursor === null) this.reload();
   }
 
   /** Stop what is being written, and what waits for it. */
   stop() {
-    return trying("Not stopped.", () => Promise.all(this.active.value.map((message) => api.cancel(message.id))));
+    return this.asking.stop(this.active.value.map((message) => message.id));
   }
-}
-
-/** How questions are to be answered, by the user's choices. */
-function how() {
-  const { provider, model, thinking, maxTokens } = preferences;
-  return {
-    provider: provider.value,
-    model: model.value,
-    ultra_thinking: thinking.value,
-    max_tokens: maxTokens.value,
-  };
 }

@@ -22,7 +22,8 @@ export function useShortcuts({ stop, showSearch }) {
  */
 function actionFor(event, stop, showSearch) {
   const { key, code, altKey, ctrlKey, metaKey } = event;
-  if (key === "Escape") return stop;
+  // In the search field it empties that.
+  if (key === "Escape") return document.activeElement?.id === "search" ? null : stop;
   if ((ctrlKey || metaKey) && code === "KeyK") return () => search(showSearch);
   if (!altKey) return null;
   if (code === "KeyN") return newSession;

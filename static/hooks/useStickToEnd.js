@@ -46,5 +46,9 @@ export function useStickToEnd(subject) {
     };
   }, []);
   useEffect(toEnd, [subject]);
-  return { scroller, content, isAway, hasNews, toEnd };
+  const letGo = useCallback(() => {
+    sticks.current = false;
+    isAway.value = true;
+  }, []);
+  return { scroller, content, isAway, hasNews, toEnd, letGo };
 }

@@ -22,6 +22,6 @@ export function useStreamingChat({ sessionId, onChunk, onComplete }) {
     messages: session.path.value,
     sendMessage: session.send.bind(session),
     stop: session.stop.bind(session),
-    regenerate: session.regenerate.bind(session),
+    regenerate: session.asking.regenerate.bind(session.asking),
   };
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from playwright.sync_api import BrowserContext, Page, expect
@@ -58,7 +59,7 @@ def test_an_edited_question_is_a_branch(person: Person, page: Page) -> None:
 
 
 def test_a_question_sent_during_an_answer_waits_for_it(person: Person, page: Page) -> None:
-    person.ask("first words of a rather long question to have echoed " * 3, model="echo")
+    person.ask("first words of a rather long question to have echoed " * 12, model="echo")
     person.see("first")
     person.ask("later", model="echo")
     expect(page.get_by_text("Waiting for the answer before this one")).to_be_visible()
@@ -139,7 +140,7 @@ def test_an_own_key_goes_with_the_question_and_is_kept_only_on_request(person: P
     expect(model).to_be_enabled()
     with page.expect_request(lambda request: request.method == "POST") as asked:
         person.ask("Hello")
-    assert asked.value.post_data_json["api_keys"] == {"openai": "sk-my-own-key"}
+    assert json.loads(asked.value.post_data or "")["api_keys"] == {"openai": "sk-my-own-key"}
     assert "sk-my-own-key" not in page.evaluate("JSON.stringify(localStorage)")
     person.button("Settings").click()
     page.get_by_label("Keep them in this browser").check()

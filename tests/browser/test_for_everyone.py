@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import LOOKS
@@ -68,13 +69,15 @@ def connection(person: Person) -> None:
     expect(person.page.get_by_text("All is well")).to_be_visible()
 
 
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 STATES = [empty, streaming, answered, every_form_of_text, stopped, not_sent, editing, settings, connection]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("state", STATES)
 def test_axe_finds_no_fault(
-    browser: Browser, page_server: ServerProcess, state: Callable[[Person], None], scheme: str
+    browser: Browser, page_server: ServerProcess, state: Callable[[Person], None], scheme: Scheme
 ) -> None:
     context = browser.new_context(**LOOKS, color_scheme=scheme, reduced_motion="reduce", service_workers="block")
     page = context.new_page()

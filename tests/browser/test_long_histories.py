@@ -38,8 +38,8 @@ def fill(database: Path) -> None:
         rows, parent = [], answer["id"]
         for number in range(1, MESSAGES // 2):
             text = f"Number {number}. " + "Some words that take some room on the page. " * (number % 12 + 1)
-            for row, role in ((question, "question"), (answer, "answer")):
-                row = {**row, "id": f"msg_{role}_{number}", "parent_id": parent, "content": text}
+            for model, role in ((question, "question"), (answer, "answer")):
+                row = {**model, "id": f"msg_{role}_{number}", "parent_id": parent, "content": text}
                 rows.append([row[name] for name in names])
                 parent = row["id"]
         marks = ", ".join("?" * len(names))
@@ -67,6 +67,28 @@ def test_opens_in_under_a_second_and_scrolls_up_in_place(context: BrowserContext
     page.wait_for_timeout(500)
     assert visible(person) == before
     assert transcript.evaluate("element => element.scrollTop") > 0
+
+
+def test_a_reader_comes_back_to_where_they_were(context: BrowserContext, full_server: ServerProcess) -> None:
+    person = Person(context.new_page(), full_server.url, SESSION)
+    page = person.page
+    expect(page.get_by_text(f"Number {MESSAGES // 2 - 1}.").last).to_be_in_viewport()
+    page.mouse.move(600, 400)
+    for _ in range(3):
+        page.mouse.wheel(0, -900)
+        page.wait_for_timeout(300)
+    page.wait_for_timeout(1_500)  # until it is in the browser's own cache
+    before = visible(person)
+    page.reload()
+    expect(person.answers.last).to_be_attached()
+    page.wait_for_timeout(500)
+    assert visible(person) == before
+    person.button("New chat").click()
+    expect(page.get_by_text("What would you like to know?")).to_be_visible()
+    page.go_back()
+    expect(person.answers.last).to_be_attached()
+    page.wait_for_timeout(500)
+    assert visible(person) == before
 
 
 def visible(person: Person) -> str:

@@ -43,7 +43,8 @@ def test_both_held_back_end_in_long_polling(person: Person, page: Page) -> None:
 
 def test_what_was_found_is_remembered(person: Person, page: Page) -> None:
     hold_back(page, "sse")
-    person.ask("one", model="echo")
+    with page.expect_request("**/events?*format=ndjson*"):
+        person.ask("one", model="echo")
     person.see("one")
     page.unroute_all()
     with page.expect_request("**/events?*format=ndjson*", timeout=5_000):

@@ -39,14 +39,14 @@ def test_code_is_highlighted_while_it_streams(person: Person) -> None:
 
 
 def test_a_long_block_of_code_is_highlighted_to_its_end_and_exact(person: Person) -> None:
-    code = "\n".join(f"def name_{number}():\n    return '''{number}\nlines'''" for number in range(400))
+    code = "\n".join(f"def name_{number}():\n    return '''{number}\nlines'''" for number in range(120))
     person.ask(f"```python\n{code}\n```", model="echo")
-    person.see("name_399", timeout=60_000)
+    person.see("name_119", timeout=60_000)
     person.see_the_end(timeout=60_000)
     block = person.text.locator("pre code")
     assert block.inner_text().rstrip() == code
-    expect(block.locator(".hljs-keyword", has_text="def")).to_have_count(400)
-    expect(block.locator(".hljs-string")).to_have_count(400)
+    expect(block.locator(".hljs-keyword", has_text="def")).to_have_count(120)
+    expect(block.locator(".hljs-string")).to_have_count(120)
 
 
 def test_thinking_is_folded_and_shows_that_it_is_alive(person: Person, page: Page) -> None:

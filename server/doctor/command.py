@@ -1,0 +1,57 @@
+"""`xionimus doctor URL`: probe every transport, and say what was found."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping
+
+from server.doctor.advice import advice, lines_for, meaning
+from server.doctor.findings import NAMES, Finding, Verdict, between, judge, judge_silence
+from server.doctor.probes import TRANSPORTS, Asked, Clock, Place, Transport, Unusable, probe, set_clock
+
+
+def run(url: str, headers: Mapping[str, str], proxy: str | None, silence: float) -> int:
+    """0 if every transport works as it should, 1 if not, 2 if nothing could be found out."""
+    try:
+        return asyncio.run(examine(Place(url.rstrip("/"), headers, proxy), silence))
+    except Unusable as unusable:
+        print(f"xionimus: {unusable}", file=sys.stderr)
+        return 2
+
+
+async def examine(place: Place, silence: float) -> int:
+    """Raises Unusable."""
+    clock, headers = await set_clock(place)
+    who = between(headers)
+    print(f"{place.url} is a Xionimus server; {' and '.join(who) or 'nothing that gives its name'} stands between.\n")
+    findings = await judge_all(place, clock)
+    _show(f"{NAMES[transport]:10} {finding.words}" for transport, finding in findings.items())
+    silences = await _keep_silent(place, clock, findings, silence) if silence else {}
+    _show(f"{NAMES[transport]:10} {finding.words}" for transport, finding in silences.items())
+    trouble = advice(findings, silences)
+    _show([*meaning(findings), *trouble])
+    if trouble:
+        for name, lines in lines_for(who).items():
+            print(f"For {name}, known to be right:\n\n{lines}")
+    return 1 if trouble else 0
+
+
+async def judge_all(place: Place, clock: Clock) -> dict[Transport, Finding]:
+    """Takes about 2 s."""
+    probes = await asyncio.gather(*(probe(place, transport, Asked(), clock) for transport in TRANSPORTS))
+    return {transport: judge(transport, found) for transport, found in zip(TRANSPORTS, probes, strict=True)}
+
+
+async def _keep_silent(
+    place: Place, clock: Clock, findings: Mapping[Transport, Finding], seconds: float
+) -> dict[Transport, Finding]:
+    """On the transports that are worth it; where responses are collected, silence is all there is."""
+    worth = [each for each in TRANSPORTS if findings[each].verdict not in (Verdict.HELD, Verdict.BLOCKED)]
+    print(f"Now {seconds:g} s of silence …\n", flush=True)
+    probes = await asyncio.gather(*(probe(place, each, Asked(2, seconds), clock) for each in worth))
+    return {transport: judge_silence(found) for transport, found in zip(worth, probes, strict=True)}
+
+
+def _show(lines: list[str] | Iterator[str]) -> None:
+    print("\n".join(lines) + "\n", flush=True)

@@ -1,0 +1,89 @@
+import { signal } from "@preact/signals";
+import { Outbox, api, isPassing, newId, sentenceOf } from "../client/index.js";
+import * as preferences from "./preferences.js";
+import { trying } from "./trouble.js";
+
+/** @import { Accepted } from "../client/types.js" */
+/** @import { Unsent } from "../client/outbox.js" */
+
+/** Everything that may be asked of a session, so that no question is lost on its way. */
+export class Asking {
+  /**
+   * @param {string} session
+   * @param {(accepted: Accepted) => void} onAccepted
+   */
+  constructor(session, onAccepted) {
+    this.session = session;
+    this.onAccepted = onAccepted;
+    this.outbox = new Outbox(localStorage, session);
+    this.unsent = signal(this.outbox.all());
+  }
+
+  /**
+   * @param {string} content
+   * @param {string | null} parent the message it goes on from; null: the newest one; `root`: none
+   */
+  send(content, parent) {
+    const question = { content, parent_id: parent, ...how() };
+    return this.attempt({ key: newId(), question, status: "sending" });
+  }
+
+  /** @param {Unsent} unsent */
+  async attempt(unsent) {
+    this.note({ ...unsent, status: "sending", passing: false, why: undefined });
+    try {
+      const question = { ...unsent.question, api_keys: preferences.keys.value };
+      const accepted = await api.ask(this.session, question, unsent.key);
+      this.forget(unsent.key);
+      this.onAccepted(accepted);
+    } catch (error) {
+      this.note({ ...unsent, status: "failed", passing: isPassing(error), why: sentenceOf(error) });
+    }
+  }
+
+  /** Those that a reload interrupted; their keys see to it that nothing is asked twice. */
+  resume() {
+    for (const unsent of this.unsent.value) if (unsent.status === "sending") this.attempt(unsent);
+  }
+
+  /** The server can be reached again: those that failed only because it could not be. */
+  retry() {
+    for (const unsent of this.unsent.value) if (unsent.passing) this.attempt(unsent);
+  }
+
+  /** @param {string} key */
+  forget(key) {
+    this.outbox.remove(key);
+    this.unsent.value = this.outbox.all();
+  }
+
+  /** @param {Unsent} unsent */
+  note(unsent) {
+    this.outbox.put(unsent);
+    this.unsent.value = this.outbox.all();
+  }
+
+  /** @param {string} message the answer, or the question, to answer again */
+  regenerate(message) {
+    return trying("No new answer.", async () => {
+      this.onAccepted(await api.regenerate(message, { ...how(), api_keys: preferences.keys.value }, newId()));
+    });
+  }
+
+  /** @param {string[]} messages answers being written, or waiting to be */
+  stop(messages) {
+    return trying("Not stopped.", () => Promise.all(messages.map(api.cancel)));
+  }
+}
+
+/** How questions are to be answered, by the user's choices. */
+function how() {
+  const { provider, model, thinking, maxTokens, whenBusy } = preferences;
+  return {
+    provider: provider.value,
+    model: model.value,
+    ultra_thinking: thinking.value,
+    max_tokens: maxTokens.value,
+    on_busy: whenBusy.value,
+  };
+}

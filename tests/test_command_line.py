@@ -1,0 +1,147 @@
+"""The command: what it says before it serves, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from server import __version__
+from tests.api.calling import Caller
+from tests.serving import ServerProcess, running
+from tests.transports.wire import Wire
+
+MODULE = [sys.executable, "-m", "server"]
+SCRIPT = [str(Path(sys.executable).with_name("xionimus"))]
+ROOT = Path(__file__).parent.parent
+
+SLOW_TO_IMPORT = {"openai", "anthropic", "httpx", "databases", "sqlalchemy", "starlette", "uvicorn", "server.app"}
+
+
+def run(command: list[str], folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("XIONIMUS_")}
+    environment = {**inherited, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **settings}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=30)
+
+
+def test_it_tells_its_version(tmp_path: Path) -> None:
+    told = run([*MODULE, "--version"], tmp_path)
+    assert (told.returncode, told.stdout) == (0, f"xionimus {__version__}\n")
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_needs_nothing_that_is_slow_to_import(tmp_path: Path, option: str) -> None:
+    code = f"import sys, atexit; atexit.register(lambda: print(*sys.modules)); sys.argv = ['x', {option!r}]"
+    told = run([sys.executable, "-c", f"{code}; from server.__main__ import main; main()"], tmp_path)
+    imported = set(told.stdout.split())
+    assert "server.__main__" in imported
+    assert not imported & SLOW_TO_IMPORT
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--port", "70000"], ["--nonsense"]])
+def test_the_module_and_the_command_are_the_same(tmp_path: Path, arguments: list[str]) -> None:
+    module, script = run([*MODULE, *arguments], tmp_path), run([*SCRIPT, *arguments], tmp_path)
+    assert (module.returncode, module.stdout, module.stderr) == (script.returncode, script.stdout, script.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "said"),
+    [
+        ([], {"XIONIMUS_PROT": "1"}, ["XIONIMUS_PROT", "XIONIMUS_PORT"]),
+        ([], {"XIONIMUS_PORT": "many"}, ["XIONIMUS_PORT"]),
+        (["--port", "70000"], {}, ["XIONIMUS_PORT", "65535"]),
+        (["--port", "many"], {}, ["--port", "many"]),
+        ([], {"XIONIMUS_HEARTBEAT": "-1"}, ["XIONIMUS_HEARTBEAT"]),
+        (["--database-url", "postgres://x"], {}, ["XIONIMUS_DATABASE_URL", "sqlite:///"]),
+        (["--log-level", "loud"], {}, ["--log-level", "loud"]),
+        ([], {"XIONIMUS_DEFAULT_PROVIDER": "nobody"}, ["XIONIMUS_DEFAULT_PROVIDER", "nobody", "demo"]),
+    ],
+)
+def test_a_mistake_is_told_in_words(
+    tmp_path: Path, arguments: list[str], settings: dict[str, str], said: list[str]
+) -> None:
+    told = run([*MODULE, *arguments], tmp_path, **settings)
+    assert told.returncode == 2
+    assert "Traceback" not in told.stderr
+    assert all(word in told.stderr for word in said), told.stderr
+
+
+def test_a_misspelt_name_in_the_file_is_told_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("XIONIMUS_HOTS=localhost\n")
+    told = run(MODULE, tmp_path)
+    assert told.returncode == 2
+    assert "XIONIMUS_HOST" in told.stderr
+
+
+def test_it_greets_with_what_one_needs_to_know(server: ServerProcess) -> None:
+    greeting = server.log
+    for said in (
+        f"Xionimus {__version__} on {server.url}\n",
+        str(server.folder / "xionimus.db"),
+        "demo (default: demo)",
+        "openai, anthropic, perplexity",
+        ".env",
+    ):
+        assert said in greeting
+
+
+def test_a_port_that_is_taken_is_told_in_words(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        told = run([*MODULE, "--port", port, "--database-url", f"sqlite:///{tmp_path}/x.db"], tmp_path)
+    assert told.returncode not in (0, -signal.SIGTERM)
+    assert port in told.stderr
+    assert "already in use" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+# How it ends.
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[ServerProcess]:
+    with running(tmp_path, XIONIMUS_SHUTDOWN_GRACE="30") as server, Caller(server) as caller:
+        caller.ask("active", model="long")
+        yield server
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_it_at_once(patient: ServerProcess, number: signal.Signals) -> None:
+    os.kill(patient.pid, number)
+    while httpx.get(f"{patient.url}/api/stream/status").json()["status"] != "draining":
+        time.sleep(0.02)
+    begun = time.monotonic()
+    os.kill(patient.pid, number)
+    assert patient.process is not None
+    assert patient.process.wait(25) == -number
+    assert time.monotonic() - begun < 2
+    assert "Traceback" not in patient.log
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
+def test_hundreds_of_open_streams_do_not_hold_it_up(tmp_path: Path, number: int, status: int) -> None:
+    with running(tmp_path, XIONIMUS_SHUTDOWN_GRACE="0.5") as server, Caller(server) as caller, ExitStack() as stack:
+        caller.ask("active", model="long")
+        caller.http.post("/api/sessions", json={"id": "idle"})
+        targets = [f"/api/sessions/{name}/events?format={form}" for name in ("active", "idle") for form in FORMS]
+        wires = [stack.enter_context(Wire(server.url, target)) for target in targets * 100]
+        for wire in wires:
+            wire.head()
+            wire.chunk()
+        begun = time.monotonic()
+        assert server.stop(number) == status
+        assert time.monotonic() - begun < 0.5 + 2
+        assert not any(wire.rest()[1] for wire in wires)
+        assert "Traceback" not in server.log
+
+
+FORMS = ["sse", "ndjson"]
