@@ -29,7 +29,6 @@ NOT_DESCRIBED = {
     "/sign-in",
     "/sign-out",
     "/ws/chat/{session_id}",
-    "/ws/probe",
 }
 
 
