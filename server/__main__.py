@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from server import __version__
 from server.doctor.arguments import add_arguments as add_doctor_arguments
-from server.settings import PREFIX, Settings, SettingsError, load_settings
+from server.settings import PREFIX, Settings, SettingsError, TokenHash, load_settings
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
@@ -47,7 +49,26 @@ def parser() -> argparse.ArgumentParser:
     commands = found.add_subparsers(dest="command", metavar="COMMAND", help="without one, the server is started")
     help_of_doctor = "find out what stands between you and a server, and what it does to streams"
     add_doctor_arguments(commands.add_parser("doctor", help=help_of_doctor, description=help_of_doctor))
+    token = commands.add_parser("token", help="let somebody in").add_subparsers(required=True, metavar="COMMAND")
+    add = token.add_parser("add", help="make a token, and show it this once")
+    add.add_argument("name", metavar="NAME", help="whose it is")
+    add.set_defaults(run=lambda given: add_token(given.name))
     return found
+
+
+def add_token(name: str) -> int:
+    from server.access.tokens import hash_of, new_token
+
+    token = new_token()
+    try:
+        made = TokenHash(name=name, sha256=hash_of(token))
+    except ValidationError:
+        print("xionimus: a name has 1 to 64 letters, digits, or _ . @ -", file=sys.stderr)
+        return 2
+    print(f"The token of {name}, shown only this once:\n\n  {token}\n")
+    print("The line for .env, or behind a comma in the one that is there; then start the server again:\n")
+    print(f"  {PREFIX}TOKENS={made.name}:{made.sha256}")
+    return 0
 
 
 def run(settings: Settings, reload: bool) -> int:

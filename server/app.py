@@ -13,7 +13,14 @@ from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from server import __version__
+from server import __version__, logs
+from server.access.gate import Gate
+from server.access.hosts import Hosts, is_loopback
+from server.access.limits import CallerLimits
+from server.access.origins import Origins
+from server.access.sign_in import SignIn
+from server.access.tickets import Tickets, TicketsAPI
+from server.access.tokens import Tokens
 from server.api import errors, openapi, page
 from server.api.health import HealthAPI
 from server.api.messages import MessagesAPI
@@ -56,6 +63,7 @@ class Application:
     """Everything that lives as long as the server. `asgi` is what uvicorn serves."""
 
     def __init__(self, settings: Settings) -> None:
+        refuse_strangers(settings)
         self.settings = settings
         self.providers: ProviderRegistry = build_providers(settings)
         self._database = Database(sqlite_path(settings.database_url))
@@ -75,11 +83,15 @@ class Application:
             self.providers,
             heartbeat=settings.heartbeat,
             max_answers=settings.max_answers,
+            max_answers_each=settings.caller_answers if settings.tokens else None,
             retention=timedelta(seconds=settings.retention),
         )
         self.connections = Connections(settings.heartbeat, settings.stream_max_age)
         self._lag = LoopLag()
-        self.asgi = self._starlette()
+        self._tokens = Tokens(settings.tokens)
+        self._tickets = Tickets()
+        self.starlette = self._starlette()
+        self.asgi = self._gate()
         self._opened = False
         self._draining: asyncio.Task[None] | None = None
         # Our streams end themselves: sse-starlette would cut them at the first signal.
@@ -162,6 +174,7 @@ class Application:
             for part in (
                 SessionsAPI(self.service, logs, settings.max_body),
                 MessagesAPI(self.service, logs, settings.max_body),
+                TicketsAPI(self.service, self._tickets),
                 ProvidersAPI(self.providers),
                 streams,
                 HealthAPI(self.service, self._store.check),
@@ -175,11 +188,23 @@ class Application:
                 *WebSocketAPI(self.service, self.connections, settings.stream_send_timeout).routes(),
                 *streams.websocket_routes(),
                 *openapi.routes(openapi.describe(described, __version__)),
+                *SignIn(self._tokens).routes(),
                 *page.routes(STATIC, VENDOR),
             ],
             middleware=[Middleware(StreamCompression)] if settings.stream_compression == "gzip" else [],
             exception_handlers=errors.handlers(),
             lifespan=self._lifespan,
+        )
+
+    def _gate(self) -> Gate:
+        settings = self.settings
+        return Gate(
+            self.starlette,
+            Hosts((*settings.allowed_hosts, settings.host.lower())),
+            Origins(settings.allowed_origins),
+            self._tokens,
+            self._tickets,
+            CallerLimits(settings.caller_requests, settings.caller_streams),
         )
 
 
@@ -192,6 +217,17 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def create() -> Starlette:
+def refuse_strangers(settings: Settings) -> None:
+    """Raises SettingsError where anybody could come in."""
+    if not settings.tokens and not is_loopback(settings.host):
+        raise SettingsError(
+            f"XIONIMUS_HOST={settings.host} lets others reach the server, and nobody would have to sign in.\n"
+            "Run `xionimus token add NAME` and put the line it prints into .env, or leave XIONIMUS_HOST=127.0.0.1"
+        )
+
+
+def create() -> Gate:
     """For uvicorn's own command line, and for --reload."""
-    return Application(load_settings()).asgi
+    settings = load_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    return Application(settings).asgi

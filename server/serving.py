@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import gc
 import signal
-import socket
-import struct
 import sys
 from contextlib import suppress
-from functools import partial
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from server import __version__
+from server import __version__, logs
 from server.app import Application, StartRefused
+from server.bounds import BoundedWebSocket, Bounds, http_protocol
 from server.settings import Settings
 
 # Seconds after the grace time: for streams to be told, then for uvicorn to close connections.
@@ -49,6 +46,9 @@ class Server(uvicorn.Server):
             print(f"xionimus: {refused}", file=sys.stderr)
             sys.exit(STARTUP_FAILURE)
         await super().startup(sockets)  # type: ignore[arg-type]
+        # What is there now stays for good: looking through it again and again made answers wait.
+        gc.collect()
+        gc.freeze()
         if self.started:
             print(greeting(self._application, self.servers[0].sockets[0].getsockname()), flush=True)
 
@@ -70,59 +70,10 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-class ClosingTransport:
-    """A transport whose `close` does not wait for ever for a peer that takes nothing.
-
-    `linger`: seconds that the peer has to take what was sent before.
-    """
-
-    __slots__ = ("_linger", "_transport", "write")
-
-    def __init__(self, transport: asyncio.Transport, linger: float) -> None:
-        self.write = transport.write
-        self._transport = transport
-        self._linger = linger
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def close(self) -> None:
-        self._transport.close()
-        if self._transport.get_write_buffer_size():
-            asyncio.get_running_loop().call_later(self._linger, self._give_up)
-
-    def _give_up(self) -> None:
-        if self._transport.get_write_buffer_size():
-            # With a reset, or the kernel would keep what it has and go on trying.
-            sock = self._transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.abort()
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's. A connection that becomes a WebSocket hands its transport on."""
-
-    def __init__(self, linger: float, **more: Any) -> None:
-        super().__init__(**more)
-        self._linger = linger
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, ClosingTransport(transport, self._linger)))
-
-
-class _CutStreams(logging.Filter):
-    """Streams that we cut on purpose are no error."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.msg != "ASGI callable returned without completing response."
-
-
 def serve(settings: Settings) -> int:
     """Serve until a signal comes; the status for the shell."""
     application = Application(settings)
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=settings.log_level.upper())
-    logging.getLogger("databases").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.error").addFilter(_CutStreams())
+    logs.configure(settings.log_level, settings.log_format)
     server = Server(uvicorn.Config(application.asgi, **options(settings)), application)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it is done with it
         server.run()
@@ -134,19 +85,33 @@ def serve_reloading(settings: Settings) -> None:
 
 
 def options(settings: Settings) -> dict[str, Any]:
+    bounds = bounds_of(settings)
     return {
         "host": settings.host,
         "port": settings.port,
-        "log_level": settings.log_level,
+        "log_level": logs.uvicorn_level(settings.log_level),
         "log_config": None,
-        "access_log": settings.log_level == "debug",
+        "access_log": False,  # the gate's is without queries
+        "http": http_protocol(bounds),
+        "ws": BoundedWebSocket,
+        "proxy_headers": bool(settings.trusted_proxies),
+        "forwarded_allow_ips": list(settings.trusted_proxies),
         "lifespan": "on",
         "timeout_graceful_shutdown": CLOSING,
-        "http": partial(Protocol, settings.stream_send_timeout),
         "ws_max_size": 1 << 20,
         "ws_per_message_deflate": settings.stream_compression == "gzip",
         "server_header": False,
     }
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    return Bounds(
+        max_headers=settings.max_headers,
+        max_head=settings.max_head,
+        head_timeout=settings.head_timeout,
+        body_timeout=settings.body_timeout,
+        stuck=settings.stream_send_timeout,
+    )
 
 
 def greeting(application: Application, address: tuple[str, int]) -> str:
@@ -156,9 +121,16 @@ def greeting(application: Application, address: tuple[str, int]) -> str:
     lines = [
         f"Xionimus {__version__} on http://{settings.host}:{address[1]}",
         f"  kept in    {settings.database_url.removeprefix('sqlite:///')}",
+        f"  open to    {_visitors(settings)}",
         f"  answering  {', '.join(info.id for info in ready)} (default: {application.providers.default})",
     ]
     if missing:
         lines.append(f"  no key     {', '.join(info.id for info in missing)}: set the key in .env, then start again")
     lines.append("  next       open the address in a browser; the API is described at /docs; Ctrl+C stops")
     return "\n".join(lines)
+
+
+def _visitors(settings: Settings) -> str:
+    if settings.tokens:
+        return ", ".join(sorted({token.name for token in settings.tokens})) + ", with a token each"
+    return f"whoever reaches {settings.host}; `xionimus token add NAME` lets others in"

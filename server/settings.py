@@ -8,15 +8,27 @@ also stands in `.env.example` and in the README; tests/test_settings.py holds th
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 PREFIX = "XIONIMUS_"
@@ -24,6 +36,17 @@ ENV_FILE = ".env"
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 ProviderId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+
+
+def _listed(value: object) -> object:
+    """A list as people write it: with commas, or one a line."""
+    return tuple(filter(None, re.split(r"[\s,]+", value))) if isinstance(value, str) else value
+
+
+Listed = BeforeValidator(_listed)
+Host = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._-]+|[0-9a-fA-F:.]+)$", to_lower=True)]
+# No `*`, and no path: an origin as browsers send it.
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\[\]:_-]+$", to_lower=True)]
 
 
 class SettingsError(Exception):
@@ -41,6 +64,15 @@ class ExtraProvider(BaseModel):
     api_key: SecretStr | None = None
     models: tuple[str, ...] = ()
     default_model: str | None = None
+
+
+class TokenHash(BaseModel):
+    """Who a token stands for, and its SHA-256 in hex; the token itself is kept nowhere."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 def default_database_url() -> str:
@@ -63,6 +95,13 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65_535)
     database_url: str = Field(default_factory=default_database_url)
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
+    log_format: Literal["auto", "text", "json"] = "auto"
+
+    # Who may come in, and from where.
+    tokens: Annotated[tuple[TokenHash, ...], NoDecode, Listed] = Field(default=(), repr=False)
+    allowed_hosts: Annotated[tuple[Host, ...], NoDecode, Listed] = ()
+    allowed_origins: Annotated[tuple[Origin, ...], NoDecode, Listed] = ()
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, Listed] = ()
 
     # Who answers.
     default_provider: ProviderId = "demo"
@@ -101,6 +140,37 @@ class Settings(BaseSettings):
     max_answers: int = Field(default=1_000, ge=1)
     max_queued: int = Field(default=8, ge=1)
     max_answer_characters: int = Field(default=1_000_000, ge=1_000)
+
+    # Limits of one caller.
+    caller_requests: int = Field(default=6_000, ge=1)
+    caller_streams: int = Field(default=100, ge=1)
+    caller_answers: int = Field(default=50, ge=1)
+
+    # Limits of one connection.
+    max_headers: int = Field(default=100, ge=10, le=128)
+    max_head: int = Field(default=32_768, ge=1_024, le=1_048_576)
+    head_timeout: Seconds = 10.0
+    body_timeout: Seconds = 60.0
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _split_tokens(cls, value: object) -> object:
+        given = _listed(value)
+        assert isinstance(given, tuple)
+        return tuple(_token(each) if isinstance(each, str) else each for each in given)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # uvicorn takes what is no address for a name, and then trusts nobody, silently.
+        for each in value:
+            ipaddress.ip_network(each, strict=False)
+        return value
+
+
+def _token(text: str) -> dict[str, str]:
+    name, _, digest = text.rpartition(":")
+    return {"name": name, "sha256": digest}
 
 
 def load_settings(**overrides: Any) -> Settings:

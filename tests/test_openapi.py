@@ -26,7 +26,10 @@ NOT_DESCRIBED = {
     "/service-worker.js",
     "/docs",
     "/openapi.json",
+    "/sign-in",
+    "/sign-out",
     "/ws/chat/{session_id}",
+    "/ws/probe",
 }
 
 
@@ -64,7 +67,7 @@ def test_it_is_valid(document: Json) -> None:
 
 def test_every_route_is_described(document: Json, tmp_path: Path) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path}/x.db")
-    routes = Application(settings).asgi.routes
+    routes = Application(settings).starlette.routes
     served = {(method, route.path) for route in routes for method in getattr(route, "methods", None) or {"?"}}  # type: ignore[attr-defined]
     expected = {(method, path) for method, path in served if path not in NOT_DESCRIBED and method != "HEAD"}
     assert operations(document).keys() == expected
@@ -114,6 +117,7 @@ REAL = [
     ("POST", "/api/messages/{message_id}/regenerate?wait=9", {"json": {"on_busy": "interrupt"}}, 200),
     ("POST", "/api/messages/{message_id}/cancel", {}, 200),
     ("POST", "/api/messages/{question_id}/cancel", {}, 409),
+    ("POST", "/api/messages/{message_id}/ticket", {}, 201),
     ("GET", "/api/messages/{message_id}", {}, 200),
     ("GET", "/api/messages/nothing", {}, 404),
     ("GET", "/api/messages/{message_id}/events?format=json", {}, 200),
@@ -123,7 +127,8 @@ REAL = [
     ("GET", "/api/providers", {}, 200),
     ("GET", "/api/stream/status", {}, 200),
     ("GET", "/api/stream/probe?format=xml", {}, 422),
-    ("GET", "/api/stream/probe?format=ndjson", {}, 200),
+    ("GET", "/api/stream/probe?format=ndjson&ticks=2", {}, 200),
+    ("GET", "/api/stream/probe?format=json", {}, 200),
     ("GET", "/healthz", {}, 200),
     ("GET", "/readyz", {}, 200),
     ("GET", "/metrics", {}, 200),

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
@@ -56,7 +57,7 @@ def problem_of(error: Exception, instance: str | None = None) -> dict[str, Any]:
             errors = [{"field": error.field, "detail": error.detail}]
             return problem(error.code, error.detail, instance=instance, errors=errors)
         case ChatError():
-            after = RETRY_AFTER if KINDS[error.code].status == 503 else None
+            after = RETRY_AFTER if KINDS[error.code].status in (429, 503) else None
             return problem(error.code, error.detail, instance=instance, retry_after=after)
         case BadCursor():
             return problem("bad_cursor", str(error), instance=instance)
@@ -118,11 +119,11 @@ def _allowed(request: Request) -> str:
 
 def _validation_problem(error: ValidationError, instance: str | None) -> dict[str, Any]:
     # Without the input: it may be a key.
-    found = error.errors(include_input=False, include_url=False, include_context=False)
+    found = error.errors(include_input=False, include_url=False)
     if any(each["type"] == "json_invalid" for each in found):
         return problem("bad_request", f"the body is no JSON: {found[0]['msg']}", instance=instance)
     of_union = error.title.startswith("tagged-union")
-    errors = [{"field": _field(each, of_union), "detail": each["msg"]} for each in found]
+    errors = [{"field": _field(each, of_union), "detail": _detail(each)} for each in found]
     detail = "; ".join(f"{each['field']}: {each['detail']}" for each in errors[:5])
     return problem("invalid", detail, instance=instance, errors=errors)
 
@@ -132,3 +133,9 @@ def _field(error: Mapping[str, Any], of_union: bool) -> str:
     if error["type"].startswith("union_tag"):
         return "type"
     return ".".join(str(part) for part in error["loc"][of_union:]) or "body"
+
+
+def _detail(found: ErrorDetails) -> str:
+    if found["type"] == "union_tag_invalid":  # pydantic's own words repeat what was sent
+        return f"must be one of {found['ctx']['expected_tags']}"
+    return found["msg"]

@@ -11,9 +11,9 @@ from server.api import schemas
 from server.api.operation import Operation, operation
 from server.api.reading import LogResponses
 from server.api.requests import (
-    OWNER,
     cursor_in,
     idempotency_key,
+    owner_of,
     read_body,
     read_query,
     wanted_format,
@@ -35,6 +35,7 @@ ASKING_PROBLEMS = (
     "idempotency_key_reused",
     "unknown_model",
     "provider_not_configured",
+    "rate_limited",
     "draining",
     "overloaded",
     "storage_unavailable",
@@ -77,7 +78,7 @@ class MessagesAPI:
         query = read_query(request, schemas.SendQuery)
         body = await read_body(request, schemas.SendBody, self._max_body)
         question = Question(session_id, body.content, body.parent_id)
-        accepted = await self._service.ask(OWNER, question, body.how(key))
+        accepted = await self._service.ask(owner_of(request), question, body.how(key))
         return await self._answer(request, query, accepted)
 
     @operation(
@@ -101,7 +102,7 @@ class MessagesAPI:
         key = idempotency_key(request)
         query = read_query(request, schemas.SendQuery)
         body = await read_body(request, schemas.RegenerateBody, self._max_body)
-        accepted = await self._service.ask_again(OWNER, request.path_params["message_id"], body.how(key))
+        accepted = await self._service.ask_again(owner_of(request), request.path_params["message_id"], body.how(key))
         return await self._answer(request, query, accepted)
 
     @operation(
@@ -115,7 +116,7 @@ class MessagesAPI:
         )
     )
     async def read(self, request: Request) -> Response:
-        return JSONResponse(_at(await self._service.message(OWNER, request.path_params["message_id"])))
+        return JSONResponse(_at(await self._service.message(owner_of(request), request.path_params["message_id"])))
 
     @operation(
         Operation(
@@ -128,7 +129,7 @@ class MessagesAPI:
         )
     )
     async def cancel(self, request: Request) -> Response:
-        message = await self._service.cancel(OWNER, request.path_params["message_id"])
+        message = await self._service.cancel(owner_of(request), request.path_params["message_id"])
         return JSONResponse(message.public())
 
     @operation(
@@ -145,7 +146,7 @@ class MessagesAPI:
     )
     async def events(self, request: Request) -> Response:
         message_id = request.path_params["message_id"]
-        reader = await self._service.read_message(OWNER, message_id, cursor_in(request))
+        reader = await self._service.read_message(owner_of(request), message_id, cursor_in(request))
         return await self._logs.follow(request, reader)
 
     async def _answer(self, request: Request, query: schemas.SendQuery, accepted: Accepted) -> Response:
@@ -156,7 +157,7 @@ class MessagesAPI:
         if form != "json":
             return self._logs.stream(form, self._service.read_answer(message), headers)
         if query.wait and await self._service.ended(message.id, query.wait):
-            finished = await self._service.message(OWNER, message.id)
+            finished = await self._service.message(owner_of(request), message.id)
             return JSONResponse(finished.message.public(), headers=headers)
         told: dict[str, Any] = {
             "user_message": accepted.question.public(),

@@ -26,6 +26,16 @@ HEADER_DESCRIPTIONS = {
     "Idempotency-Key": "1 to 128 of A-Z a-z 0-9 : _ -; the same key and body get the same answer for 24 hours.",
 }
 
+# What stands before every route may answer this.
+EVERYWHERE = (
+    "bad_request",
+    "unauthorized",
+    "forbidden_host",
+    "forbidden_origin",
+    "rate_limited",
+    "too_many_streams",
+)
+
 DOCS = """<!doctype html>
 <html lang="en">
 <head>
@@ -59,7 +69,11 @@ def describe(routes: Sequence[Any], version: str) -> JsonObject:
         },
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {"schemas": _schemas(described)},
+        "components": {
+            "schemas": _schemas(described),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],  # without tokens in its settings, a server asks for none
     }
 
 
@@ -148,8 +162,9 @@ def _responses(described: Operation) -> JsonObject:
     found: JsonObject = {}
     for status, answer in described.answers.items():
         found[str(status)] = {"description": HTTPStatus(status).phrase, **_content(answer)}
-    for status in sorted({KINDS[code].status for code in described.problems}):
-        codes = ", ".join(code for code in described.problems if KINDS[code].status == status)
+    problems = dict.fromkeys((*described.problems, *EVERYWHERE))
+    for status in sorted({KINDS[code].status for code in problems}):
+        codes = ", ".join(code for code in problems if KINDS[code].status == status)
         found[str(status)] = {
             "description": codes,
             "content": {MEDIA_TYPE: {"schema": _reference(schemas.Problem)}},

@@ -14,7 +14,7 @@ from server.api.schemas import IDEMPOTENCY_KEY
 Shape = TypeVar("Shape", bound=BaseModel)
 Format = Literal["sse", "ndjson", "json", "text"]
 
-OWNER = "local"  # without accounts, whoever reaches the server is one person
+OWNER_KEY = "xionimus.owner"  # in the scope of every connection that has been let in
 CURSOR_PARAMETERS = ("after", "last_event_id", "lastEventId")
 MEDIA_TYPES: dict[str, Format] = {
     "text/event-stream": "sse",
@@ -25,9 +25,16 @@ MEDIA_TYPES: dict[str, Format] = {
 }
 
 
+def owner_of(connection: HTTPConnection) -> str:
+    """Whose request it is."""
+    # Without a default: a request that nobody has let in must fail.
+    owner: str = connection.scope[OWNER_KEY]
+    return owner
+
+
 async def read_body(request: Request, shape: type[Shape], max_bytes: int) -> Shape:
     """The body as `shape`; an absent one is `{}`. Raises ProblemError, pydantic.ValidationError."""
-    body = await _read(request, max_bytes)
+    body = await read_bytes(request, max_bytes)
     media_type, _, parameters = request.headers.get("content-type", "").partition(";")
     if body and media_type.strip().lower() != "application/json":
         raise ProblemError("unsupported_media_type", f"the body must be application/json, not {media_type!r}")
@@ -36,7 +43,8 @@ async def read_body(request: Request, shape: type[Shape], max_bytes: int) -> Sha
     return shape.model_validate_json(body or b"{}")
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
+async def read_bytes(request: Request, max_bytes: int) -> bytes:
+    """The body. Raises ProblemError."""
     too_large = ProblemError("too_large", f"the body may have {max_bytes} bytes at the most")
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > max_bytes:

@@ -258,6 +258,11 @@ class Accepted(BaseModel):
     cursor: str = Field(description="The place in the session's log that the answer's events come after.")
 
 
+class Ticket(BaseModel):
+    url: str = Field(description="Good for a GET, wherever a header or a cookie cannot be sent.")
+    expires_in: int = Field(description="Seconds.")
+
+
 class History(BaseModel):
     messages: list[Message]
     cursor: str = Field(description="The place in the log where these messages were as they are here.")

@@ -9,7 +9,7 @@ from server.api import schemas
 from server.api.messages import READING_PROBLEMS, STREAMS
 from server.api.operation import Operation, operation
 from server.api.reading import LogResponses
-from server.api.requests import OWNER, cursor_in, read_body, read_query
+from server.api.requests import cursor_in, owner_of, read_body, read_query
 from server.chat.models import History, Session
 from server.chat.service import ChatService
 
@@ -42,7 +42,7 @@ class SessionsAPI:
     )
     async def list(self, request: Request) -> Response:
         query = read_query(request, schemas.SessionsQuery)
-        found = await self._service.sessions(OWNER, query.q, query.before, query.limit)
+        found = await self._service.sessions(owner_of(request), query.q, query.before, query.limit)
         sessions = [session.public() for session in found.sessions]
         return JSONResponse({"sessions": sessions, "has_more": found.has_more})
 
@@ -60,7 +60,7 @@ class SessionsAPI:
     )
     async def create(self, request: Request) -> Response:
         body = await read_body(request, schemas.CreateSessionBody, self._max_body)
-        session = await self._service.create_session(OWNER, body.id, body.title)
+        session = await self._service.create_session(owner_of(request), body.id, body.title)
         return JSONResponse(session.public(), 201, headers={"Location": f"/api/sessions/{session.id}"})
 
     @operation(
@@ -74,7 +74,9 @@ class SessionsAPI:
         )
     )
     async def read(self, request: Request) -> Response:
-        return JSONResponse((await self._service.session(OWNER, request.path_params["session_id"])).public())
+        return JSONResponse(
+            (await self._service.session(owner_of(request), request.path_params["session_id"])).public()
+        )
 
     @operation(
         Operation(
@@ -90,7 +92,7 @@ class SessionsAPI:
     async def rename(self, request: Request) -> Response:
         body = await read_body(request, schemas.RenameSessionBody, self._max_body)
         session_id = request.path_params["session_id"]
-        return JSONResponse((await self._service.rename_session(OWNER, session_id, body.title)).public())
+        return JSONResponse((await self._service.rename_session(owner_of(request), session_id, body.title)).public())
 
     @operation(
         Operation(
@@ -103,7 +105,7 @@ class SessionsAPI:
         )
     )
     async def delete(self, request: Request) -> Response:
-        await self._service.delete_session(OWNER, request.path_params["session_id"])
+        await self._service.delete_session(owner_of(request), request.path_params["session_id"])
         return Response(status_code=204)
 
     @operation(
@@ -120,7 +122,7 @@ class SessionsAPI:
     async def messages(self, request: Request) -> Response:
         query = read_query(request, schemas.HistoryQuery)
         session_id = request.path_params["session_id"]
-        history = await self._service.history(OWNER, session_id, query.before, query.limit)
+        history = await self._service.history(owner_of(request), session_id, query.before, query.limit)
         return JSONResponse(
             {
                 "messages": [message.public() for message in history.messages],
@@ -143,7 +145,7 @@ class SessionsAPI:
     )
     async def events(self, request: Request) -> Response:
         session_id = request.path_params["session_id"]
-        reader = await self._service.read_session(OWNER, session_id, cursor_in(request))
+        reader = await self._service.read_session(owner_of(request), session_id, cursor_in(request))
         return await self._logs.follow(request, reader)
 
     @operation(
@@ -159,8 +161,8 @@ class SessionsAPI:
     )
     async def export(self, request: Request) -> Response:
         query = read_query(request, schemas.ExportQuery)
-        session = await self._service.session(OWNER, request.path_params["session_id"])
-        history = await self._service.whole_history(OWNER, session.id)
+        session = await self._service.session(owner_of(request), request.path_params["session_id"])
+        history = await self._service.whole_history(owner_of(request), session.id)
         suffix = "json" if query.format == "json" else "md"
         headers = {"Content-Disposition": f'attachment; filename="{session.id}.{suffix}"'}
         if query.format == "json":

@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.api import schemas
 from server.api.errors import ProblemError, path_of, problem_of
-from server.api.requests import OWNER, cursor_in
+from server.api.requests import cursor_in, owner_of
 from server.chat.errors import ChatError, NotFound
 from server.chat.models import now, timestamp
 from server.chat.reading import Reader
@@ -25,6 +25,7 @@ from server.transports.websocket import CloseCode, send_log
 FRAMES = TypeAdapter[schemas.ChatFrame | schemas.CancelFrame | schemas.PingFrame](schemas.Frame)
 MAX_FRAMES = 200  # within
 FRAMES_WINDOW = 10.0  # seconds
+GONE = (WebSocketDisconnect, RuntimeError)  # Starlette's words for a client that has left
 
 
 class WebSocketAPI:
@@ -47,7 +48,7 @@ class WebSocketAPI:
         code = await self._serve(websocket, reader)
         if code is not None:
             # It may be gone already, or take not even this.
-            with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+            with suppress(*GONE, TimeoutError):
                 async with asyncio.timeout(self._send_timeout):
                     await websocket.close(code)
 
@@ -56,8 +57,8 @@ class WebSocketAPI:
         session_id = schemas.InSession.model_validate(websocket.path_params).session_id
         cursor = cursor_in(websocket)
         if cursor is None:
-            await self._service.open_session(OWNER, session_id)
-        reader = await self._service.read_session(OWNER, session_id, cursor)
+            await self._service.open_session(owner_of(websocket), session_id)
+        reader = await self._service.read_session(owner_of(websocket), session_id, cursor)
         await reader.open()
         return reader
 
@@ -65,17 +66,19 @@ class WebSocketAPI:
         """Send the log and take commands until one of the two ends; the code to close with, if still open."""
         sending = asyncio.create_task(send_log(websocket, reader, self._connections, self._send_timeout))
         taking = asyncio.create_task(self._take_frames(websocket, reader.target.session_id))
-        done, pending = await asyncio.wait({sending, taking}, return_when=asyncio.FIRST_COMPLETED)
+        _, pending = await asyncio.wait({sending, taking}, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        try:
-            return done.pop().result()
-        except WebSocketDisconnect:
-            return None
-        except ChatError as error:
-            await _tell_problem(websocket, error)
-            return _code_for(error)
+        # Both are looked at: when the client leaves, both may have failed of it.
+        for ended in await asyncio.gather(sending, taking, return_exceptions=True):
+            if isinstance(ended, ChatError):
+                await _tell_problem(websocket, ended)
+                return _code_for(ended)
+            if isinstance(ended, Exception) and not isinstance(ended, GONE):
+                raise ended
+            if isinstance(ended, CloseCode):
+                return ended
+        return None
 
     async def _take_frames(self, websocket: WebSocket, session_id: str) -> CloseCode | None:
         times: deque[float] = deque(maxlen=MAX_FRAMES)
@@ -98,22 +101,22 @@ class WebSocketAPI:
         frame = FRAMES.validate_json(text)
         if isinstance(frame, schemas.ChatFrame):
             question = Question(session_id, frame.content, frame.parent_id, frame.client_id)
-            await self._service.ask(OWNER, question, frame.how(frame.client_id))
+            await self._service.ask(owner_of(websocket), question, frame.how(frame.client_id))
         elif isinstance(frame, schemas.CancelFrame):
-            await self._cancel(session_id, frame.message_id)
+            await self._cancel(owner_of(websocket), session_id, frame.message_id)
         else:
             await websocket.send_text(encode({"type": "pong", "timestamp": timestamp(now())}))
 
-    async def _cancel(self, session_id: str, message_id: str) -> None:
-        found = await self._service.message(OWNER, message_id)
+    async def _cancel(self, owner: str, session_id: str, message_id: str) -> None:
+        found = await self._service.message(owner, message_id)
         if found.message.session_id != session_id:
             raise NotFound(f"there is no message {message_id} in this session")
-        await self._service.cancel(OWNER, message_id)
+        await self._service.cancel(owner, message_id)
 
 
 async def _tell_problem(websocket: WebSocket, error: Exception) -> None:
     told: dict[str, Any] = {"type": "error", "problem": problem_of(error, path_of(websocket))}
-    with suppress(RuntimeError, WebSocketDisconnect):
+    with suppress(*GONE):
         await websocket.send_text(encode(told))
 
 

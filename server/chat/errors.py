@@ -9,6 +9,7 @@
     ├── IdempotencyKeyReused   422 idempotency_key_reused
     ├── UnknownModel           422 unknown_model
     ├── ProviderNotConfigured  422 provider_not_configured
+    ├── RateLimited            429 rate_limited
     ├── Overloaded             503 overloaded
     ├── Draining               503 draining
     └── StorageUnavailable     503 storage_unavailable
@@ -115,6 +116,13 @@ class ProviderNotConfigured(ChatError):
     """The provider needs a key, and neither the operator nor the request gave one."""
 
     code = "provider_not_configured"
+
+
+class RateLimited(ChatError):
+    """The caller has as many answers being written as one caller may have."""
+
+    code = "rate_limited"
+    retryable = True
 
 
 class Overloaded(ChatError):

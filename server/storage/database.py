@@ -67,6 +67,11 @@ class Connection:
         rows = self.fetch_all(query, values)
         return rows[0] if rows else None
 
+    def iterate(self, query: str, values: Values = ()) -> Iterator[Row]:
+        """The rows of a SELECT, each read when it is asked for."""
+        with _storage_errors():
+            yield from self._raw.execute(query, values)
+
     def execute_many(self, query: str, rows: Sequence[Sequence[Any]]) -> int:
         """Run a statement for every row; the number of rows it changed."""
         with _storage_errors():

@@ -44,11 +44,8 @@ INSERT_EVENT = """
 
 # The event at the cursor itself comes first: it proves the cursor.
 SELECT_PAGE = """
-    SELECT seq, run, type, message_id, body FROM (
-        SELECT *, SUM(LENGTH(body)) OVER (ORDER BY seq) AS size FROM (
-            SELECT * FROM events WHERE session = :stream AND seq >= :seq ORDER BY seq LIMIT :limit
-        )
-    ) WHERE size <= :bytes OR seq <= :seq + 1
+    SELECT seq, run, type, message_id, body FROM events
+    WHERE session = ? AND seq >= ? ORDER BY seq LIMIT ?
 """
 
 SELECT_SPAN = """
@@ -78,6 +75,18 @@ def load_span(connection: Connection | Transaction, stream: Stream) -> Span:
         raise UnknownStream(stream)
     oldest = cursor_of(stream, row["oldest_run"], row["oldest_seq"])
     return Span(oldest, oldest if row["seq"] is None else cursor_of(stream, row["run"], row["seq"]))
+
+
+def load_page(connection: Connection, values: tuple[Stream, int, int], max_bytes: int) -> list[Row]:
+    """Rows of SELECT_PAGE, up to `max_bytes` of them, but always one behind the cursor."""
+    rows: list[Row] = []
+    size = 0
+    for row in connection.iterate(SELECT_PAGE, values):
+        size += len(row["body"])
+        if size > max_bytes and len(rows) > 1:
+            break
+        rows.append(row)
+    return rows
 
 
 @dataclass
@@ -334,10 +343,10 @@ class SqliteEventLog:
         return tail
 
     async def _page(self, tail: Tail, stream: Stream, after: Cursor, limit: int, max_bytes: int) -> Sequence[Event]:
-        values = {"stream": stream, "seq": after.seq, "limit": limit + 1, "bytes": max_bytes}
+        values = (stream, after.seq, limit + 1)
         # The span is not taken from the tail: the log may have been trimmed this very moment.
         rows, span = await self._database.read(
-            lambda connection: (connection.fetch_all(SELECT_PAGE, values), load_span(connection, stream))
+            lambda connection: (load_page(connection, values, max_bytes), load_span(connection, stream))
         )
         events = [event_of(stream, row) for row in rows]
         if after == span.oldest:

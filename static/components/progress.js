@@ -20,7 +20,7 @@ export function Progress({ session }) {
   useTicking(Boolean(answer));
   if (!answer && !isBehind) return null;
   return html`<div class="progress">
-    <span class="amount">${answer ? amount(answer.length) : "The answer is complete"}</span>
+    <span class="amount">${answer ? amount(answer.length + (answer.thinking?.length ?? 0)) : "The answer is complete"}</span>
     ${answer && html`<span>${elapsed(answer.created_at)}</span>`}
     <span class="space" />
     ${isBehind &&

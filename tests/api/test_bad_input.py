@@ -55,10 +55,10 @@ QUERIES: dict[str, dict[str, list[str]]] = {
     },
     "/api/messages/{message}/events": {"format": ["xml"], "wait": ["-1", "long", "nan"], "heartbeat": ["loud"]},
     "/api/stream/probe": {
-        "format": ["text", ""],
-        "ticks": ["0", "11", "x"],
-        "interval": ["0", "61", "nan"],
-        "after": ["-1", "x"],
+        "format": ["text", "xml", ""],
+        "ticks": ["0", "11", "many", "1.5"],
+        "interval": ["0", "61", "long", "nan", "inf"],
+        "after": ["-1", "11", "abc-1"],
     },
 }
 WAITS = ["-1", "301", "long", "nan", "inf", ""]

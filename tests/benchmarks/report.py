@@ -97,19 +97,14 @@ class Results:
 
     def svg(self) -> str:
         """A panel for each scenario, a bar for each subject: the scenario's first figure."""
-        panels = [
-            (
-                f"{key} · {scenario.columns[0]} ({better(scenario.columns[0])})",
-                scenario.title,
-                self._bars(key, scenario),
-            )
-            for key, scenario in self._scenarios.items()
-        ]
+        panels = []
+        for key, scenario in self._scenarios.items():
+            first = scenario.columns[0]
+            panels.append((f"{key} · {first} ({better(first)})", scenario.title, self._bars(key, first)))
         return chart(panels, self.subjects)
 
-    def _bars(self, key: str, scenario: Scenario) -> dict[str, tuple[float, float, float]]:
-        first = scenario.columns[0]
-        found = {subject: self.summary(key, subject).get(first) for subject in self._outcomes[key]}
+    def _bars(self, key: str, column: str) -> dict[str, tuple[float, float, float]]:
+        found = {subject: self.summary(key, subject).get(column) for subject in self._outcomes[key]}
         return {subject: bar for subject, bar in found.items() if bar is not None}
 
     def _row(self, key: str, scenario: Scenario, subject: str) -> list[str]:

@@ -22,22 +22,26 @@ from tests.serving import free_port
 
 MEGABYTE = 1 << 20
 READERS = 200
-SEND_TIMEOUT = 6.0
+SEND_TIMEOUT = 5.0
 DELAY = 0.01
 WORDS = 150
+SLACK = 2  # descriptors: whoever asks has a connection, too
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
 
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestlessServer]:
     """A server that gives readers a few seconds to take something, and has a session with a log of megabytes."""
-    settings = {"XIONIMUS_STREAM_SEND_TIMEOUT": str(SEND_TIMEOUT), "XIONIMUS_DEMO_DELAY": str(DELAY)}
-    server = RestlessServer(tmp_path_factory.mktemp("patient"), settings, free_port())
+    server = RestlessServer(tmp_path_factory.mktemp("patient"), {"XIONIMUS_DEMO_DELAY": "0"}, free_port())
     server.start()
     with httpx.Client(base_url=server.url, timeout=60) as http:
         for _ in range(12):
-            # One long word: pieces of 24 characters, so that there are many events, too.
-            ask(http, "big", {"content": "x" * 24 * 40 + "\n" + "y" * 300_000, "model": "echo", "max_tokens": 40})
+            ask(http, "big", {"content": "x" * 300_000, "model": "echo", "max_tokens": 40})
+        # In JSON, this character takes twelve: more than the system keeps for a client that does not take it.
+        ask(http, "huge", {"content": "😀" * 250_000, "model": "echo"})
+    server.stop()
+    server.environment = {"XIONIMUS_STREAM_SEND_TIMEOUT": str(SEND_TIMEOUT), "XIONIMUS_DEMO_DELAY": str(DELAY)}
+    server.start()
     yield server
     server.kill()
 
@@ -57,7 +61,7 @@ def connections(server: RestlessServer) -> int:
 def settles(server: RestlessServer, files: int, within: float) -> bool:
     """Whether all connections, and what they held open, are gone in time."""
     deadline = monotonic() + within
-    while connections(server) or descriptors(server.pid) > files:
+    while connections(server) or descriptors(server.pid) > files + SLACK:
         if monotonic() > deadline:
             return False
         sleep(0.1)
@@ -87,12 +91,12 @@ def test_readers_that_never_read(patient: RestlessServer, session_id: str) -> No
             for _ in range(40):
                 url = f"ws://127.0.0.1:{patient.port}/ws/chat/big?after=0"
                 await held.enter_async_context(connect(url, proxy=None, max_queue=1, close_timeout=0))
-            # Live readers get more than the system takes for them.
+            # Live readers get more than the system takes for them; those behind fill what it has for them.
             big = {"content": "z" * 300_000, "model": "echo", "max_tokens": 10}
             for _ in range(3):
                 await http.post(f"/api/sessions/{session_id}/messages?wait=30", json=big)
             assert connections(patient) >= READERS / 2
-            beside = await time_of_an_answer(http, session_id)
+            beside = min([await time_of_an_answer(http, session_id) for _ in range(2)])
             cost = memory(patient.pid) - before
         assert cost < 50 * MEGABYTE, f"{cost / MEGABYTE:.1f} MB"
         assert beside < 2 * alone + 0.5, f"{beside:.2f} s beside them, {alone:.2f} s alone"
@@ -103,11 +107,10 @@ def test_readers_that_never_read(patient: RestlessServer, session_id: str) -> No
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("after_its_end", [False, True], ids=["amid", "after the last event"])
+@pytest.mark.parametrize("after_its_end", [False, True], ids=["amid", "after-the-last-event"])
 def test_who_takes_nothing_is_let_go(patient: RestlessServer, after_its_end: bool) -> None:
     """Though the client stays: nothing is left of the connection, not even what it should have taken."""
-    with httpx.Client(base_url=patient.url, timeout=60) as http:
-        [*_, message] = http.get("/api/sessions/big/messages").json()["messages"]
+    [_, message] = httpx.get(f"{patient.url}/api/sessions/huge/messages").json()["messages"]
     of_answer, of_session = f"/api/messages/{message['id']}/events", "/api/sessions/big/events?after=0"
 
     async def case() -> None:

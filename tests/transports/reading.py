@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from socket import SHUT_RDWR
 from typing import Literal
 
 from websockets.sync.client import connect
@@ -123,7 +124,7 @@ def _websocket(url: str, target: str, after: str | None, limit: int | None, open
         if limit is not None:
             limit -= len(frame)
             if limit < 0:
-                socket.socket.close()
+                socket.socket.shutdown(SHUT_RDWR)
                 return
         yield frame.encode()
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -20,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.api.calling import Caller, Json, assert_problem, text_of
 from tests.serving import ServerProcess, running
-from tests.transports.wire import Wire, ndjson_events, sse_events
+from tests.transports.wire import TO_WEBSOCKET, Wire, ndjson_events, sse_events
 
 STREAMS = ["sse", "ndjson"]
 
@@ -93,20 +92,21 @@ def test_a_failure_breaks_text_off_behind_its_last_word(hasty: Caller, session_i
     assert body.decode() == failed["content"] != ""
 
 
-@pytest.mark.parametrize("form", [*STREAMS, "text", "json"])
+@pytest.mark.parametrize("transport", [*STREAMS, "text", "poll", "websocket"])
 def test_leaving_without_a_word_is_nobodys_mistake(
-    server: ServerProcess, caller: Caller, session_id: str, form: str
+    server: ServerProcess, caller: Caller, session_id: str, transport: str
 ) -> None:
     before = server.log.count("Traceback")
     with caller.busy(session_id) as message:
-        path = f"/api/messages/{message['id']}/events?format={form}"
-        for number in range(10):
-            with Wire(server.url, path) as wire:
-                if form != "json":
+        path = f"/api/messages/{message['id']}/events?format={'json' if transport == 'poll' else transport}"
+        how = {} if transport != "websocket" else TO_WEBSOCKET
+        for number in range(20):
+            with Wire(server.url, f"/ws/chat/{session_id}?after=0" if how else path, how) as wire:
+                if number % 4 < 3 and transport != "poll":
                     wire.head()
-                if number % 2:  # with a reset instead of an end
-                    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        wait_until(lambda: connections(caller)[{"json": "poll"}.get(form, form)] == 0)
+                if number % 2:
+                    wire.reset_when_closed()
+        wait_until(lambda: connections(caller)[transport] == 0)
     assert server.log.count("Traceback") == before, server.log[-3000:]
 
 
@@ -190,14 +190,8 @@ def test_what_was_cut_is_no_clean_end(hasty: Caller, voluminous: str) -> None:
 
 
 def test_a_websocket_that_does_not_read_is_cut(hasty: Caller, voluminous: str) -> None:
-    upgrade = {
-        "Connection": "Upgrade",
-        "Upgrade": "websocket",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-    }
     target = f"/ws/chat/{voluminous}?after=0"
-    with Wire(str(hasty.http.base_url), target, upgrade, receive_buffer=4096) as wire:
+    with Wire(str(hasty.http.base_url), target, TO_WEBSOCKET, receive_buffer=4096) as wire:
         assert wire.head()[0] == 101
         assert wire.hung_up(10)
 

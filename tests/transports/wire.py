@@ -6,6 +6,7 @@ import json
 import re
 import select
 import socket
+import struct
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -15,6 +16,12 @@ BLOCK = re.compile(
     rb"(?:retry: (?P<retry>\d+)\n)?event: (?P<event>\w+)\nid: (?P<id>[a-z0-9]+-\d+)\ndata: (?P<data>.*)\n\n"
 )
 COMMENT = re.compile(rb"^:\n", re.MULTILINE)
+TO_WEBSOCKET = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
 
 
 class Cut(Exception):
@@ -87,6 +94,10 @@ class Wire:
         """To the end of the answer. Raises Cut if it has none."""
         while chunk := self.chunk():
             yield chunk
+
+    def reset_when_closed(self) -> None:
+        """Leave without the end that a connection has in good order."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def body(self, length: int) -> bytes:
         """Of an answer that says its length."""

@@ -1,0 +1,166 @@
+"""What every request and every socket passes before anything else: host, origin, caller, limits; and what every
+answer gets on its way out.
+
+Plain ASGI, outside of Starlette's own middleware: a BaseHTTPMiddleware costs each streamed event many times more,
+and would come after some of the answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable
+from time import monotonic
+
+from starlette.datastructures import Headers, QueryParams
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
+
+from server.access import sign_in
+from server.access.headers import default_headers
+from server.access.hosts import Hosts, is_loopback
+from server.access.limits import CallerLimits
+from server.access.origins import Origins
+from server.access.tickets import Tickets
+from server.access.tokens import Tokens
+from server.api.errors import ProblemError, problem_of, respond
+from server.api.requests import OWNER_KEY
+from server.streaming.events import encode
+from server.transports.websocket import CloseCode
+
+logger = logging.getLogger(__name__)
+
+LOCAL = "local"  # without tokens, whoever reaches the server is one person
+OPEN = frozenset({"/healthz", sign_in.PATH})
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
+
+
+class Gate:
+    def __init__(
+        self, app: ASGIApp, hosts: Hosts, origins: Origins, tokens: Tokens, tickets: Tickets, limits: CallerLimits
+    ) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._origins = origins
+        self._tokens = tokens
+        self._tickets = tickets
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self._app(scope, receive, send)
+        visit = Visit(scope, send, self._origins)
+        try:
+            self._check_source(scope, visit.headers)
+            if (allowed := self._preflight(scope, visit.headers)) is not None:
+                return await Response(status_code=204, headers=allowed)(scope, receive, visit.send)
+            owner = scope[OWNER_KEY] = self._owner(scope, visit.headers)
+            with self._limits.within(self._limited(scope, owner)):
+                if owner is None and scope["path"] not in OPEN:
+                    raise ProblemError("unauthorized", "send your token as `Authorization: Bearer TOKEN`, or sign in")
+                await self._app(scope, receive, visit.send)
+        except ProblemError as refused:
+            await visit.refuse(refused, receive)
+        finally:
+            visit.log()
+
+    def _check_source(self, scope: Scope, headers: Headers) -> None:
+        """Raises ProblemError if the request names another host, or comes from a page that has no business here."""
+        hosts = headers.getlist("host")
+        if len(hosts) != 1:
+            raise ProblemError("bad_request", "send one Host header")
+        local = scope["server"][0] if scope.get("server") else None
+        if not self._hosts.allow(hosts[0], local):
+            raise ProblemError("forbidden_host", "add the name to XIONIMUS_ALLOWED_HOSTS if it is this server's")
+        changes = scope["type"] == "websocket" or scope["method"] not in READING
+        if changes and not self._origins.allow(headers):
+            raise ProblemError("forbidden_origin", "add the origin to XIONIMUS_ALLOWED_ORIGINS if you trust its pages")
+
+    def _preflight(self, scope: Scope, headers: Headers) -> dict[str, str] | None:
+        return self._origins.preflight(headers) if scope.get("method") == "OPTIONS" else None
+
+    def _owner(self, scope: Scope, headers: Headers) -> str | None:
+        if not self._tokens:
+            return LOCAL
+        token = sign_in.token_in(headers)
+        if token is not None:
+            return self._tokens.name_of(token)
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and b"ticket=" in scope["query_string"]:
+            return self._tickets.owner(QueryParams(scope["query_string"])["ticket"], scope["path"])
+        return None
+
+    def _limited(self, scope: Scope, owner: str | None) -> str | None:
+        """Whose limits count: a token's owner, else an address. With a space in it, that is nobody's name."""
+        if self._tokens and owner is not None:
+            return owner
+        address = scope["client"][0] if scope.get("client") else ""
+        if scope["path"] == "/healthz" or (not self._tokens and is_loopback(address)):
+            return None
+        return f"address {address}"
+
+
+class Visit:
+    """One request or socket: its answer's headers, its refusal, and its line in the log."""
+
+    def __init__(self, scope: Scope, send: Send, origins: Origins) -> None:
+        self.headers = Headers(raw=scope["headers"])
+        self._scope = scope
+        self._send = send
+        self._origins = origins
+        self._id = secrets.token_hex(8)
+        self._began = monotonic()
+        self._status = 0
+        bind_contextvars(request_id=self._id)
+
+    def send(self, message: Message) -> Awaitable[None]:
+        # No coroutine of its own: every event of every stream passes here.
+        if message["type"] in STARTS:
+            self._complete(message)
+        return self._send(message)
+
+    def _complete(self, message: Message) -> None:
+        self._status = message["status"]
+        has = {name.lower() for name, _ in message.get("headers", ())}
+        defaults = [each for each in default_headers(self._scope["path"]) if each[0] not in has]
+        shared = [(name.encode(), value.encode()) for name, value in self._origins.shared_with(self.headers).items()]
+        request_id = (b"x-request-id", self._id.encode())
+        message["headers"] = [*message.get("headers", ()), *defaults, *shared, request_id]
+
+    async def refuse(self, refused: ProblemError, receive: Receive) -> None:
+        told = problem_of(refused, self._scope["path"])
+        if self._scope["type"] == "http":
+            await self._answer(refused, told["status"])(self._scope, receive, self.send)
+        elif told["status"] in (400, 403):
+            await respond(told)(self._scope, receive, self.send)
+        else:
+            await self._accept_and_close(refused.code, encode({"type": "error", "problem": told}), receive)
+
+    def _answer(self, refused: ProblemError, status: int) -> Response:
+        navigates = self._scope["method"] == "GET" and "text/html" in self.headers.get("accept", "")
+        if refused.code == "unauthorized" and navigates:
+            return sign_in.redirect_to_page(self._scope["path"])
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        return respond(problem_of(refused, self._scope["path"]), headers)
+
+    async def _accept_and_close(self, code: str, told: str, receive: Receive) -> None:
+        # A browser learns a close code, but never the status of a refused handshake.
+        await receive()
+        await self._send({"type": "websocket.accept"})
+        await self._send({"type": "websocket.send", "text": told})
+        close = CloseCode.UNAUTHORIZED if code == "unauthorized" else CloseCode.UNAVAILABLE
+        await self._send({"type": "websocket.close", "code": close})
+
+    def log(self) -> None:
+        level = logging.WARNING if self._status >= 500 else logging.DEBUG
+        if logger.isEnabledFor(level):
+            scope = self._scope
+            told = {
+                "method": scope.get("method", "WEBSOCKET"),
+                "path": scope["path"],  # never the query: it may hold a ticket
+                "status": self._status,
+                "caller": scope.get(OWNER_KEY),
+                "milliseconds": round(1_000 * (monotonic() - self._began), 1),
+            }
+            logger.log(level, "request", extra=told)

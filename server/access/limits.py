@@ -1,0 +1,56 @@
+"""How much one caller may do: requests a minute, and requests open at once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from server.api.errors import ProblemError
+
+STREAMS_RETRY_AFTER = 5  # seconds
+
+
+class CallerLimits:
+    """`requests` a minute, over a sliding window; `streams`: open at once, with whatever else is open."""
+
+    def __init__(self, requests: int, streams: int) -> None:
+        self._item = RateLimitItemPerMinute(requests)
+        self._windows = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._streams = streams
+        self._open: Counter[str] = Counter()
+
+    @contextmanager
+    def within(self, caller: str | None) -> Iterator[None]:
+        """While a request of `caller` (None: no limits) is served. Raises ProblemError."""
+        if caller is None:
+            yield
+            return
+        self._count(caller)
+        if self._open[caller] >= self._streams:
+            raise ProblemError(
+                "too_many_streams",
+                f"{self._streams} requests of yours are open already; close one",
+                retry_after=STREAMS_RETRY_AFTER,
+            )
+        self._open[caller] += 1
+        try:
+            yield
+        finally:
+            self._open[caller] -= 1
+            if not self._open[caller]:
+                del self._open[caller]
+
+    def _count(self, caller: str) -> None:
+        if not self._windows.hit(self._item, caller):
+            reset = self._windows.get_window_stats(self._item, caller).reset_time
+            raise ProblemError(
+                "rate_limited",
+                f"{self._item.amount} requests a minute are the most that one caller may send",
+                retry_after=min(60, max(1, round(reset - time.time()))),
+            )

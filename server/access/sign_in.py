@@ -1,0 +1,130 @@
+"""The page to sign in at, and the cookie it leaves: for browsers, whose EventSource and WebSocket send no header.
+
+The cookie holds the token itself: it is as random as any session id would be, and there is then nothing to
+keep, nothing to lose in a restart, and removing the token's line ends every session of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+from urllib.parse import parse_qs, quote
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection, Request, cookie_parser
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from server.access.tokens import Tokens
+from server.api.requests import read_bytes
+
+PATH = "/sign-in"
+COOKIE = "xionimus"
+SECURE_COOKIE = "__Host-xionimus"  # this prefix lets no neighbouring host or plain http set it
+KEPT = 30 * 86_400  # seconds
+MAX_FORM = 4_096  # bytes
+LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")  # `//host` and `/\host` lead elsewhere
+
+STYLE = """
+body { font: 1rem/1.5 system-ui, sans-serif; color-scheme: light dark; display: grid; place-content: center;
+  min-height: 100vh; margin: 0; }
+form { display: grid; gap: 0.75rem; width: min(22rem, 90vw); }
+input, button { font: inherit; padding: 0.5rem 0.75rem; }
+"""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Sign in · Xionimus</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>Xionimus</h1>
+<form method="post" action="{path}?next={next}">
+<label for="token">Your token</label>
+<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
+{complaint}
+<button>Sign in</button>
+</form>
+</main>
+</body>
+</html>
+"""
+
+COMPLAINT = '<p role="alert">That token is not known here.</p>'
+
+
+class SignIn:
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(PATH, self.show, methods=["GET"]),
+            Route(PATH, self.enter, methods=["POST"]),
+            Route("/sign-out", self.leave, methods=["POST"]),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        if not self._tokens:
+            return RedirectResponse("/", 303)
+        return _page(_next(request), 200)
+
+    async def enter(self, request: Request) -> Response:
+        form = parse_qs((await read_bytes(request, MAX_FORM)).decode("utf-8", "replace"))
+        token = form.get("token", [""])[0].strip()
+        if self._tokens.name_of(token) is None:
+            return _page(_next(request), 401)
+        response = RedirectResponse(_next(request), 303)
+        secure = request.url.scheme == "https"
+        response.set_cookie(
+            SECURE_COOKIE if secure else COOKIE,
+            token,
+            max_age=KEPT,
+            secure=secure,
+            httponly=True,
+            samesite="strict",
+        )
+        return response
+
+    async def leave(self, request: Request) -> Response:
+        response = RedirectResponse(PATH, 303)
+        for name in (COOKIE, SECURE_COOKIE):
+            response.delete_cookie(name, secure=name == SECURE_COOKIE, httponly=True, samesite="strict")
+        return response
+
+
+def token_in(headers: Headers) -> str | None:
+    """The token that a request shows: in its Authorization header, else in its cookie."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    cookies = cookie_parser(headers.get("cookie", ""))
+    return cookies.get(SECURE_COOKIE) or cookies.get(COOKIE)
+
+
+def redirect_to_page(path: str) -> Response:
+    return RedirectResponse(f"{PATH}?next={quote(path, safe='/')}", 303, headers={"Cache-Control": "no-store"})
+
+
+def _page(next_path: str, status: int) -> Response:
+    complaint = COMPLAINT if status == 401 else ""
+    text = PAGE.format(style=STYLE, path=PATH, next=html.escape(quote(next_path)), complaint=complaint)
+    return HTMLResponse(text, status, headers={"Content-Security-Policy": _policy(), "Cache-Control": "no-store"})
+
+
+def _policy() -> str:
+    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    )
+
+
+def _next(connection: HTTPConnection) -> str:
+    wanted = connection.query_params.get("next", "/")
+    return wanted if LOCAL_PATH.fullmatch(wanted) else "/"

@@ -1,0 +1,231 @@
+"""Bounds on what one connection may cost, where uvicorn has none: the head of a request, the time it and its
+body take, a reader that takes nothing, and the frames of a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+from websockets.http11 import MAX_LINE_LENGTH
+
+FRAMES = 1_000  # a second: whole ones, pieces, pings and pongs
+PIECES = 1_024  # of one message, which may have 1 MiB: empty ones would add up to no size at all
+TOO_MANY_FRAMES = 4503
+
+LINE_MARGIN = 32  # bytes of a line besides what is counted
+
+ANSWER = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Times in seconds. `max_head`: bytes. `stuck`: how long a client may take nothing of what waits for it."""
+
+    max_headers: int
+    max_head: int
+    head_timeout: float
+    body_timeout: float
+    stuck: float
+
+
+def http_protocol(bounds: Bounds) -> Callable[..., asyncio.Protocol]:
+    return partial(BoundedHttp, bounds)
+
+
+class _TooLarge(Exception):
+    """The head of a request."""
+
+
+class ClosingTransport:
+    """A transport whose `close` does not wait for ever for a peer that takes nothing.
+
+    `linger`: seconds that the peer has to take what was sent before.
+    """
+
+    __slots__ = ("_linger", "_transport", "write")
+
+    def __init__(self, transport: asyncio.Transport, linger: float) -> None:
+        self.write = transport.write
+        self._transport = transport
+        self._linger = linger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(self._linger, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._transport.get_write_buffer_size():
+            reset(self._transport)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    # With a reset, or the kernel would keep what it has and go on trying.
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+class BoundedHttp(HttpToolsProtocol):
+    def __init__(self, bounds: Bounds, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._bounds = bounds
+        self._in_head = True
+        self._head = 0  # bytes so far
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stuck: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast(asyncio.Transport, ClosingTransport(transport, self._bounds.stuck)))
+        self._arm(self._bounds.head_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        self._unstick()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head += len(data)
+            if self._deadline is None:
+                self._arm(self._bounds.head_timeout)
+        super().data_received(data)
+        if self._in_head and self._head > self._bounds.max_head and not self.transport.is_closing():
+            self._refuse(431, b"The head of the request is too large.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        if len(self.headers) > self._bounds.max_headers:
+            raise _TooLarge
+
+    def on_headers_complete(self) -> None:
+        self._check_head()
+        self._in_head = False
+        self._head = 0
+        self._arm(self._bounds.body_timeout)
+        super().on_headers_complete()
+
+    def _check_head(self) -> None:
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._bounds.max_head:
+            raise _TooLarge
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        self._disarm()
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._disarm()
+        lines = [self.url, *(name + value for name, value in self.headers)]
+        if max(len(line) for line in lines) > MAX_LINE_LENGTH - LINE_MARGIN:
+            # The WebSocket library refuses these as well, but then nobody closes the connection.
+            self._refuse(431, b"A header of the request is too large.")
+        else:
+            super().handle_websocket_upgrade()
+
+    def pause_writing(self) -> None:
+        # For what is no stream: a file, say. Streams look after themselves, but sooner.
+        super().pause_writing()
+        self._unstick()
+        self._stuck = self.loop.call_later(2 * self._bounds.stuck, reset, self.transport)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unstick()
+
+    def _unstick(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+
+    def send_400_response(self, msg: str) -> None:
+        if self._in_head and self.headers is not None and self._over():
+            self._refuse(431, b"The head of the request is too large.")
+        else:
+            self._refuse(400, msg.encode("ascii"))
+
+    def _over(self) -> bool:
+        return len(self.headers) > self._bounds.max_headers or self._head > self._bounds.max_head
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._deadline = self.loop.call_later(seconds, self._time_out)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _time_out(self) -> None:
+        answering = self.cycle is not None and self.cycle.response_started
+        if self.headers is None or answering:
+            self.transport.close()
+        else:
+            self._refuse(408, b"The request took too long to arrive.")
+
+    def _refuse(self, status: int, text: bytes) -> None:
+        self._disarm()
+        if not self.transport.is_closing():
+            self.transport.write(STATUS_LINE[status] + ANSWER % (len(text), text))
+            self.transport.close()
+
+
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._second = 0.0
+        self._frames_in_second = 0
+        self._over = False
+
+    def handle_text(self, event: Frame) -> None:
+        if self._allowed():
+            super().handle_text(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        if self._allowed():
+            super().handle_bytes(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= PIECES:
+            self._fail("too many pieces")
+        elif self._allowed():
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        if self._allowed():
+            super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        if self._allowed():
+            super().handle_pong(event)
+
+    def _allowed(self) -> bool:
+        second = self.loop.time() // 1
+        if second != self._second:
+            self._second, self._frames_in_second = second, 0
+        self._frames_in_second += 1
+        if self._frames_in_second > FRAMES:
+            self._fail("too many frames")
+        return not self._over
+
+    def _fail(self, reason: str) -> None:
+        if self._over or self.close_sent:
+            return
+        self._over = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": TOO_MANY_FRAMES, "reason": reason})
+        self.conn.fail(TOO_MANY_FRAMES, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.transport.close()

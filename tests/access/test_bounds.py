@@ -1,0 +1,226 @@
+"""What one connection may cost, however slow or hostile its client."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.access.raw import exchange, handshake, read_to_end, status_of, upgrade
+from tests.serving import ServerProcess, running
+
+HOST = b"Host: 127.0.0.1\r\n"
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Short times, so that the tests see them pass."""
+    with running(
+        tmp_path_factory.mktemp("strict"),
+        XIONIMUS_HEAD_TIMEOUT="1",
+        XIONIMUS_BODY_TIMEOUT="2",
+        XIONIMUS_STREAM_SEND_TIMEOUT="1",
+        XIONIMUS_DEMO_DELAY="0",
+    ) as server:
+        yield server
+
+
+def get(*headers: bytes) -> bytes:
+    return b"GET /healthz HTTP/1.1\r\n" + HOST + b"".join(headers) + b"Connection: close\r\n\r\n"
+
+
+def test_a_head_within_the_bounds_is_served(strict: ServerProcess) -> None:
+    assert status_of(exchange(strict, get(*(b"X-%d: x\r\n" % number for number in range(90))))) == 200
+    assert status_of(exchange(strict, get(b"X: %b\r\n" % (b"x" * 30_000)))) == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        get(*(b"X-%d: x\r\n" % number for number in range(20_000))),
+        get(*(b"X-%d: x\r\n" % number for number in range(200))),
+        get(b"X: %b\r\n" % (b"x" * 40_000)),
+        get(b"X: %b\r\n" % (b"x" * 10_000_000)),
+        b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 1_000_000,
+        b"GET /" + b"x" * 60_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"GET /" + b"x" * 1_000_000,
+    ],
+    ids=["20000 headers", "200 headers", "40 kB", "10 MB", "1 MB without an end", "an address of 60 kB", "of 1 MB"],
+)
+def test_a_larger_head_is_refused(strict: ServerProcess, head: bytes) -> None:
+    try:
+        answer = exchange(strict, head)
+    except (BrokenPipeError, ConnectionResetError):
+        return  # refused while it was still being sent
+    assert not answer or status_of(answer) == 431
+
+
+def test_a_header_at_a_time_does_not_get_past_the_bound(strict: ServerProcess) -> None:
+    pieces = [b"X-%d: %b\r\n" % (number, b"x" * 1_000) for number in range(60)]
+    try:
+        answer = exchange(strict, b"GET / HTTP/1.1\r\n", *pieces)
+    except (BrokenPipeError, ConnectionResetError):
+        return
+    assert not answer or status_of(answer) == 431
+
+
+@pytest.mark.parametrize("start", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "])
+def test_a_head_that_does_not_end_is_not_waited_for(strict: ServerProcess, start: bytes) -> None:
+    began = time.monotonic()
+    answer = exchange(strict, start)
+    assert 0.5 < time.monotonic() - began < 5
+    assert not answer or status_of(answer) == 408
+
+
+def drip(connection: socket.socket, text: bytes) -> None:
+    """A byte every tenth of a second, until the server has had enough."""
+    for byte in text:
+        try:
+            connection.sendall(bytes([byte]))
+        except OSError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the server took it all")
+
+
+def test_a_byte_now_and_then_buys_no_time(strict: ServerProcess) -> None:
+    with socket.create_connection(("127.0.0.1", strict.port), 30) as connection:
+        began = time.monotonic()
+        drip(connection, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: " + b"x" * 100)
+        assert time.monotonic() - began < 5
+
+
+def test_empty_lines_between_requests_buy_no_time(strict: ServerProcess) -> None:
+    with socket.create_connection(("127.0.0.1", strict.port), 30) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert b"200 OK" in connection.recv(65_536)
+        began = time.monotonic()
+        drip(connection, b"\r\n" * 50)
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("path", ["/api/sessions", "/nowhere", "/healthz"])
+def test_a_body_that_does_not_end_is_not_waited_for(strict: ServerProcess, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\n".encode() + HOST + b"Content-Length: 1000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", strict.port), 30) as connection:
+        connection.sendall(head)
+        began = time.monotonic()
+        drip(connection, b" " * 100)
+        assert time.monotonic() - began < 8
+
+
+def test_a_stream_goes_on_when_the_time_for_a_body_is_over(strict: ServerProcess) -> None:
+    httpx.post(f"{strict.url}/api/sessions", json={"id": "long"})
+    with httpx.stream("GET", f"{strict.url}/api/sessions/long/events", timeout=10) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        time.sleep(3)
+        httpx.patch(f"{strict.url}/api/sessions/long", json={"title": "still here"})
+        assert any("still here" in line for line in lines)
+
+
+def memory(server: ServerProcess) -> float:
+    """MB that are resident."""
+    pages = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def files(server: ServerProcess) -> int:
+    return len(os.listdir(f"/proc/{server.pid}/fd"))
+
+
+def wait_for_files(server: ServerProcess, most: int, timeout: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout
+    while (found := files(server)) > most:
+        assert time.monotonic() < deadline, f"{found} files are open"
+        time.sleep(0.2)
+
+
+def deaf(server: ServerProcess) -> socket.socket:
+    """A connection that takes little, and then nothing."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    connection.connect(("127.0.0.1", server.port))
+    return connection
+
+
+def p99(server: ServerProcess, requests: int = 200) -> float:
+    times = []
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(requests):
+            began = time.perf_counter()
+            assert client.get("/api/sessions").status_code == 200
+            times.append(time.perf_counter() - began)
+    return sorted(times)[int(requests * 0.99) - 1]
+
+
+def test_500_slow_heads_and_200_readers_that_never_read_cost_nobody_else_anything(strict: ServerProcess) -> None:
+    url = f"{strict.url}/api/sessions/big/messages"
+    httpx.post(url, params={"wait": 60}, json={"content": "x " * 20_000, "model": "echo"}, timeout=60)
+    quiet, before, open_before = p99(strict), memory(strict), files(strict)
+    with ExitStack() as connections:
+        for _ in range(500):
+            connection = connections.enter_context(socket.create_connection(("127.0.0.1", strict.port)))
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+        for _ in range(200):
+            connection = connections.enter_context(deaf(strict))
+            connection.sendall(b"GET /api/sessions/big/events?after=0 HTTP/1.1\r\n" + HOST + b"\r\n")
+        loud, after = p99(strict), memory(strict)
+        wait_for_files(strict, open_before + 220)  # the slow ones are let go, though they do not close
+    assert after - before < 100
+    assert loud < max(2 * quiet, 0.1)  # below that, the machine's own noise is larger
+
+
+def frame(opcode: int, payload: bytes = b"", fin: bool = True) -> bytes:
+    """A masked frame, RFC 6455 section 5.2; the mask is zero."""
+    length = len(payload)
+    size = bytes([0x80 | length]) if length < 126 else b"\xfe" + struct.pack(">H", length)
+    return bytes([opcode | (0x80 if fin else 0)]) + size + bytes(4) + payload
+
+
+@pytest.mark.parametrize(
+    ("flood", "code"),
+    [
+        (frame(9, b"ping") * 20_000, 4503),
+        (frame(10) * 20_000, 4503),
+        (frame(1, b"x", fin=False) + frame(0, fin=False) * 20_000, 4503),
+        (frame(1, b'{"type": "ping"}') * 5_000, 4503),
+        (frame(2, b"x") * 5_000, 4503),
+        (frame(1, b"x" * 60_000, fin=False) + frame(0, b"x" * 60_000, fin=False) * 20, 1009),
+    ],
+    ids=["pings", "pongs", "empty pieces", "messages", "binary", "more than 1 MiB in pieces"],
+)
+def test_a_flood_of_frames_closes_the_socket(strict: ServerProcess, flood: bytes, code: int) -> None:
+    with socket.create_connection(("127.0.0.1", strict.port), 30) as connection:
+        connection.sendall(upgrade("/ws/chat/flood", "Host: 127.0.0.1"))
+        connection.recv(4_096)
+        try:
+            connection.sendall(flood)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        assert struct.pack(">H", code) in read_to_end(connection)
+
+
+def test_a_socket_that_never_reads_is_let_go(strict: ServerProcess) -> None:
+    url = f"{strict.url}/api/sessions/deaf/messages"
+    for _ in range(6):  # more than the kernel holds for a reader
+        httpx.post(url, params={"wait": 30}, json={"content": "x" * 900_000}, timeout=60)
+    before = files(strict)
+    with deaf(strict) as connection:
+        connection.sendall(upgrade("/ws/chat/deaf?after=0", "Host: 127.0.0.1"))
+        connection.recv(100)
+        wait_for_files(strict, before + 1)  # a connection to the database may have come
+
+
+@pytest.mark.parametrize("size", [8_000, 9_000, 20_000])
+def test_a_handshake_with_large_headers_is_served_or_refused_quietly(strict: ServerProcess, size: int) -> None:
+    status = handshake(strict, upgrade("/ws/chat/s", "Host: 127.0.0.1", "Cookie: " + "x" * size))
+    assert status == (101 if size == 8_000 else 431)
+    assert "Traceback" not in strict.log

@@ -1,0 +1,101 @@
+"""Under which names the server answers: on HTTP, on SSE and on WebSocket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from server.access.hosts import Hosts, is_loopback
+from tests.access.raw import exchange, handshake, status_of, upgrade
+from tests.serving import ServerProcess, running
+
+GOOD = [
+    "localhost",
+    "LOCALHOST:8000",
+    "localhost.",
+    "chat.localhost",
+    "127.0.0.1",
+    "127.0.0.1:1",
+    "127.1.2.3",
+    "[::1]:8000",
+    "chat.example.com",
+    "chat.example.com:443",
+    "Chat.Example.Com",
+    "192.0.2.7",
+]
+BAD = [
+    "evil.example",
+    "evil.example:8000",
+    "chat.example.com.evil.example",
+    "evilchat.example.com",
+    "localhost.evil.example",
+    "evillocalhost",
+    "127.0.0.1.evil.example",
+    "127.0.0.1@evil.example",
+    "192.0.2.8",
+    "0.0.0.0",
+    "",
+    " ",
+    ":8000",
+    "localhost:port",
+    "localhost:123456",
+    "localhost/",
+    "[::1",
+    "localhost localhost",
+    "localhost,evil.example",
+]
+
+
+@pytest.mark.parametrize("host", GOOD)
+def test_names_of_its_own_are_allowed(host: str) -> None:
+    assert Hosts(["chat.example.com"]).allow(host, "192.0.2.7")
+
+
+@pytest.mark.parametrize("host", BAD)
+def test_every_other_name_is_not(host: str) -> None:
+    assert not Hosts(["chat.example.com"]).allow(host, "192.0.2.7")
+
+
+@pytest.mark.parametrize("name", ["", "0.0.0.0", "::", "192.168.1.2", "example.com"])
+def test_what_others_can_reach_is_no_loopback(name: str) -> None:
+    assert not is_loopback(name)
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with running(tmp_path_factory.mktemp("named"), XIONIMUS_ALLOWED_HOSTS="chat.example.com") as server:
+        yield server
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80"])
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/healthz", "/api/sessions", "/api/sessions/s/events", "/static/docs.js"]
+)
+def test_another_name_is_refused_on_every_route(named: ServerProcess, path: str, host: str) -> None:
+    answer = httpx.get(named.url + path, headers={"Host": host})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_host")
+
+
+def test_a_configured_name_is_served(named: ServerProcess) -> None:
+    assert httpx.get(f"{named.url}/api/sessions", headers={"Host": "chat.example.com"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("Host: evil.example", 403), ("Host: 127.0.0.1", 101), ("Host: chat.example.com", 101)],
+)
+def test_a_socket_is_refused_before_it_is_accepted(named: ServerProcess, host: str, status: int) -> None:
+    assert handshake(named, upgrade("/ws/chat/s", host)) == status
+
+
+@pytest.mark.parametrize("hosts", ["", "Host: 127.0.0.1\r\nHost: 127.0.0.1\r\n"])
+def test_no_host_or_two_are_refused(named: ServerProcess, hosts: str) -> None:
+    answer = exchange(named, f"GET /healthz HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n".encode())
+    assert status_of(answer) == 400
+
+
+@pytest.mark.parametrize("hosts", [(), ("Host: 127.0.0.1", "Host: 127.0.0.1")])
+def test_no_host_or_two_are_refused_on_a_socket(named: ServerProcess, hosts: tuple[str, ...]) -> None:
+    assert handshake(named, upgrade("/ws/chat/s", *hosts)) == 400
