@@ -19,7 +19,6 @@ from tests.serving import ServerProcess
 from tests.transports.wire import ndjson_events
 
 NOT_DESCRIBED = {
-    "/ws/probe",
     "/",
     "/static",
     "/static/vendor",
