@@ -12,7 +12,7 @@ from server.chat import transcript
 from server.chat.errors import Invalid
 from server.chat.models import History, Message, MessageAt, Session, Sessions, now, timestamp
 from server.chat.provider import Turn
-from server.chat.store import Accepted, NewAnswer, NewQuestion, Unfinished
+from server.chat.store import Accepted, Idempotency, NewAnswer, NewQuestion, Unfinished
 from server.storage import accepting, reading
 from server.storage.database import Database
 from server.storage.event_log import SqliteEventLog, Transaction, cursor_of
@@ -52,6 +52,9 @@ class SqliteStore:
         return await self._transact(
             lambda transaction: accepting.ask_again(transaction, message_id, answer, self._max_queued)
         )
+
+    async def replay(self, owner: str, known: Idempotency | None) -> Accepted | None:
+        return await self._database.read(lambda connection: accepting.replay(connection, owner, known))
 
     async def turns(self, message: Message) -> Sequence[Turn]:
         return await self._database.read(lambda connection: reading.turns(connection, message))

@@ -176,6 +176,19 @@ async def test_one_key_is_one_call_of_the_provider(path: Path) -> None:
         assert len(chat.provider.prompts) == chat.service.answers == 1
 
 
+async def test_what_a_key_stands_for_is_told_while_nothing_new_is_accepted(path: Path) -> None:
+    async with chatting(path, Scripted([Text("yes"), hanging()]), max_answers=1) as chat:
+        first = await chat.ask("one", idempotency_key="k")
+        assert (await chat.ask("one", idempotency_key="k")).answer.id == first.answer.id
+        with pytest.raises(Overloaded):
+            await chat.ask("one", idempotency_key="other")
+        with pytest.raises(IdempotencyKeyReused):
+            await chat.ask("another", idempotency_key="k")
+        await chat.service.drain(0)
+        assert (await chat.ask("one", idempotency_key="k")).answer.status == "interrupted"
+        assert len(chat.provider.prompts) == 1
+
+
 async def test_other_keys_of_a_provider_are_the_same_request(path: Path) -> None:
     async with chatting(path) as chat:
         first = await chat.ask("one", idempotency_key="k", api_keys={"scripted": "sk-1"})
