@@ -196,8 +196,10 @@ class ChatService:
 
     # Housekeeping.
 
-    async def expire(self) -> None:
-        """Delete events of answers that ended longer ago than the retention."""
+    async def keep_house(self) -> None:
+        """Delete what is left of deleted sessions, and events of answers that ended longer ago than the retention."""
+        for stream in await self._store.hidden_sessions():
+            await self._store.purge_session(stream)
         await self._store.expire(timestamp(self._clock() - self._retention))
 
     async def drain(self, grace: float) -> None:

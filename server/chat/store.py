@@ -135,7 +135,7 @@ class Store(Protocol):
         ...
 
     async def hidden_sessions(self) -> Sequence[Stream]:
-        """Those that a process before this one hid and did not purge."""
+        """Those hidden and not purged, in which no answer is being written any more."""
         ...
 
     async def expire(self, cutoff: str) -> None:

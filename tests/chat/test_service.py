@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from server.chat.errors import (
     NotActive,
     NotFound,
     Overloaded,
+    StorageUnavailable,
     UnknownModel,
 )
 from server.chat.models import Options
@@ -343,14 +345,26 @@ async def test_a_deleted_session_is_stopped_told_and_gone(path: Path) -> None:
         assert await chat.kept.rows("SELECT * FROM sessions") == []
 
 
+async def test_what_could_not_be_deleted_at_once_is_deleted_later(path: Path) -> None:
+    async with chatting(path) as chat:
+        await chat.answer()
+        disk = Disk(chat.kept.database)
+        disk.room = 1  # enough to take it out of sight
+        with pytest.raises(StorageUnavailable):
+            await chat.service.delete_session(OWNER, "s")
+        disk.room = math.inf
+        await chat.service.keep_house()
+        assert await chat.kept.rows("SELECT * FROM sessions") == []
+
+
 async def test_events_expire_by_the_age_of_their_answers(path: Path) -> None:
     async with chatting(path) as chat:
         message = await chat.answer()
         before = seqs(await chat.kept.events(message.stream))
-        await chat.service.expire()
+        await chat.service.keep_house()
         assert seqs(await chat.kept.events(message.stream)) == before
         chat.service._clock = lambda: datetime(2999, 1, 1, tzinfo=UTC)
-        await chat.service.expire()
+        await chat.service.keep_house()
         assert await chat.kept.events(message.stream) == []
 
 
