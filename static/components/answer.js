@@ -18,9 +18,9 @@ export function Answer({ session, message }) {
   const isLive = message.status === "streaming";
   return html`<article class="answer" aria-label="Answer" aria-busy=${isLive} data-message=${message.id}>
     ${message.thinking && html`<${Thinking} session=${session} message=${message} />`}
+    ${message.sources.length > 0 && html`<${Sources} sources=${message.sources} />`}
     <${AnswerText} session=${session} message=${message} />
     ${isLive && html`<${Waiting} session=${session} message=${message} />`}
-    ${message.sources.length > 0 && html`<${Sources} sources=${message.sources} />`}
     ${!isLive && html`<${Ending} session=${session} message=${message} />`}
     ${!isLive && html`<${AnswerFooter} session=${session} message=${message} />`}
   </article>`;

@@ -7,6 +7,12 @@ from urllib.parse import urlsplit
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
 
 END_OF_DEMO = "speaks the OpenAI format."
+WATCH_SHIFTS = """() => {
+    window.shifts = 0;
+    new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
+    }).observe({ type: "layout-shift", buffered: true });
+}"""
 
 
 class Person:
@@ -65,6 +71,14 @@ class Person:
 
     def read(self) -> str:
         return self.text.inner_text()
+
+    def watch_shifts(self) -> None:
+        """Layout shifts are what the browser itself calls so (web.dev/cls)."""
+        self.page.evaluate(WATCH_SHIFTS)
+
+    def shifts(self) -> float:
+        found: float = self.page.evaluate("window.shifts")
+        return found
 
     def assert_nothing_broke(self) -> None:
         assert self.errors == []

@@ -99,15 +99,9 @@ def test_an_answer_can_be_shown_whole_instead(person: Person, page: Page) -> Non
     person.see(END_OF_DEMO)
 
 
-def test_nothing_moves_when_the_cursor_goes(person: Person, page: Page) -> None:
-    """Layout shifts are what the browser itself calls so (web.dev/cls)."""
-    page.evaluate("""() => {
-        window.shifts = 0;
-        new PerformanceObserver((list) => {
-            for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
-        }).observe({ type: "layout-shift", buffered: true });
-    }""")
+def test_nothing_moves_when_the_cursor_goes(person: Person) -> None:
+    person.watch_shifts()
     person.ask("Hello")
     person.see(END_OF_DEMO)
     person.see_the_end()
-    assert page.evaluate("window.shifts") < 0.1
+    assert person.shifts() < 0.1
