@@ -224,8 +224,11 @@ export class SessionStore {
 
   /** @param {Accepted} accepted */
   accept(accepted) {
-    this.conversation.accept(accepted);
-    if (this.conversation.cursor === null) this.reload();
+    if (this.conversation.cursor !== null) return this.conversation.accept(accepted);
+    const { user_message, message, cursor } = accepted;
+    if (user_message.parent_id !== null) return this.reload(); // something was said before
+    this.conversation.load({ messages: [user_message, { ...message, seenFromStart: true }], cursor, has_more: false });
+    this.join(cursor);
   }
 
   /** Stop what is being written, and what waits for it. */

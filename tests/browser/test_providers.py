@@ -66,6 +66,21 @@ def test_sources_and_text_do_not_push_each_other(person: Person, page: Page) -> 
     assert page.evaluate("Object.values(window.places).map((tops) => tops.size)") == [1, 1]
 
 
+def test_a_provider_that_is_asked_again_is_no_secret(person: Person, page: Page) -> None:
+    ask(person, Script("status", status=503, retry="seconds:2", times=1, tag=person.session))
+    note = page.get_by_text("The provider is overloaded. Trying again (attempt 2) …")
+    expect(note).to_be_visible()
+    person.see("20:")
+    expect(note).to_be_hidden()
+
+
+def test_another_provider_that_answers_instead_is_named(person: Person, page: Page) -> None:
+    ask(person, Script("status", status=401, times=1, wait=2, tag=person.session))
+    expect(page.get_by_text("The provider refused the key. Asking anthropic · instead …")).to_be_visible()
+    person.see("20:")
+    expect(person.answers.last.locator(".facts")).to_contain_text("anthropic · instead")
+
+
 def test_a_provider_that_fails_in_the_middle_leaves_its_text(person: Person) -> None:
     script = Script("reset", after=5, times=1, tag=person.session)
     ask(person, script)
@@ -86,6 +101,7 @@ def test_a_provider_that_refuses_says_why_and_may_be_asked_again(person: Person)
     ask(person, Script("status", status=401, times=2, tag=person.session))
     trouble = person.answers.last.get_by_role("alert")
     expect(trouble).to_contain_text("key")
+    expect(person.answers.last.locator(".facts")).to_have_text("anthropic · instead")  # the one that had the last word
     expect(trouble.get_by_role("button", name="Continue")).to_have_count(0)
     trouble.get_by_role("button", name="Try again").click()
     person.see("20:")
