@@ -56,7 +56,8 @@ function ModelName({ onDone }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   useEffect(() => field.current?.focus(), []);
   const finish = () => {
-    model.value = field.current?.value.trim() || null;
+    if (!field.current) return; // it loses the focus once more while it goes
+    model.value = field.current.value.trim() || null;
     onDone();
   };
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -105,3 +106,14 @@ def test_a_provider_that_refuses_says_why_and_may_be_asked_again(person: Person)
     expect(trouble.get_by_role("button", name="Continue")).to_have_count(0)
     trouble.get_by_role("button", name="Try again").click()
     person.see("20:")
+
+
+def test_a_model_that_is_in_no_list_can_be_named(person: Person, page: Page) -> None:
+    page.get_by_label("Model", exact=True).select_option(label="Another model …")
+    page.get_by_label("Name of the model").fill("brand-new-1")
+    page.keyboard.press("Enter")
+    with page.expect_request(lambda request: request.method == "POST") as asked:
+        ask(person, Script(tag=person.session), model="brand-new-1")
+    assert json.loads(asked.value.post_data or "")["model"] == "brand-new-1"
+    person.see("20:")
+    expect(person.answers.last.locator(".facts")).to_contain_text("brand-new-1")
