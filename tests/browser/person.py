@@ -14,6 +14,14 @@ WATCH_SHIFTS = """() => {
     }).observe({ type: "layout-shift", buffered: true });
 }"""
 
+IS_KEPT = """async ([session, text]) => {
+    const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+    const database = await done(indexedDB.open("xionimus", 1));
+    const kept = await done(database.transaction("kept").objectStore("kept").get(`history:${session}`));
+    database.close();
+    return JSON.stringify(kept ?? "").includes(text);
+}"""
+
 
 class Person:
     def __init__(self, page: Page, url: str, session: str | None = None) -> None:
@@ -71,6 +79,11 @@ class Person:
 
     def read(self) -> str:
         return self.text.inner_text()
+
+    def until_kept(self, text: str) -> None:
+        """Until the browser's own cache has so much of the session."""
+        while not self.page.evaluate(IS_KEPT, [self.session, text]):
+            self.page.wait_for_timeout(100)
 
     def watch_shifts(self) -> None:
         """Layout shifts are what the browser itself calls so (web.dev/cls)."""
