@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.person import Person
+from tests.browser.test_for_everyone import assert_no_fault
 from tests.faults.provider import ProviderProcess, providing
 from tests.faults.script import Script
 from tests.serving import ServerProcess, running
@@ -117,3 +118,16 @@ def test_a_model_that_is_in_no_list_can_be_named(person: Person, page: Page) -> 
     assert json.loads(asked.value.post_data or "")["model"] == "brand-new-1"
     person.see("20:")
     expect(person.answers.last.locator(".facts")).to_contain_text("brand-new-1")
+
+
+def test_axe_finds_no_fault_in_sources_and_failures(person: Person, page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    ask(person, Script(tag=person.session), model="sonar")
+    page.get_by_text("2 sources").click()
+    person.see_the_end()
+    ask(person, Script("reset", after=5, tag=person.session))
+    expect(person.answers.last.get_by_role("alert")).to_be_visible()
+    ask(person, Script("status", status=503, retry="seconds:15", tag=person.session))
+    expect(page.get_by_text("Trying again")).to_be_visible()
+    assert_no_fault(page)
+    person.button("Stop").click()
