@@ -22,7 +22,8 @@ export function Sources({ sources }) {
 function SourceLink({ source }) {
   const target = safeLink(source.url);
   if (!target) return html`<span>${source.title || source.url}</span>`;
-  return html`<a href=${target.href} target="_blank" rel="noopener noreferrer">
-    ${source.title || target.href} <span class="host">${target.host}</span>
-  </a>`;
+  const name = source.title || target.href;
+  return html`<a href=${target.href} target="_blank" rel="noopener noreferrer">${name}${
+    !name.includes(target.host) && html` <span class="host">${target.host}</span>`
+  }</a>`;
 }
