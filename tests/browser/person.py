@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import urlsplit
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
@@ -14,12 +15,20 @@ WATCH_SHIFTS = """() => {
     }).observe({ type: "layout-shift", buffered: true });
 }"""
 
+SHOWS = """(text) => [...document.querySelectorAll("article[aria-label=Answer] .markdown")].at(-1)
+    ?.textContent.replace(/\\s+/g, " ").includes(text)"""
 IS_KEPT = """async ([session, text]) => {
     const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
     const database = await done(indexedDB.open("xionimus", 1));
     const kept = await done(database.transaction("kept").objectStore("kept").get(`history:${session}`));
     database.close();
     return JSON.stringify(kept ?? "").includes(text);
+}"""
+
+PAGE_IS_KEPT = """async () => {
+    const kept = new Set((await (await caches.open("xionimus-page")).keys()).map(({ url }) => url));
+    const parts = performance.getEntriesByType("resource").map(({ name }) => name);
+    return kept.size > 0 && parts.filter((url) => url.includes("/static/")).every((url) => kept.has(url));
 }"""
 
 
@@ -37,6 +46,10 @@ class Person:
     def open(self, session: str | None = None) -> None:
         self.page.goto(f"{self.url}/#{session}" if session else f"{self.url}/")
         expect(self.composer).to_be_visible()
+
+    def turn_to(self, session: str) -> None:
+        """Another chat in the same tab."""
+        self.page.evaluate("(session) => { location.hash = session; }", session)
 
     @property
     def session(self) -> str:
@@ -71,7 +84,8 @@ class Person:
         self.page.get_by_label("Model", exact=True).select_option(label=model)
 
     def see(self, text: str, timeout: float = 15_000) -> None:
-        expect(self.text).to_contain_text(text, timeout=timeout)
+        """In the last answer, as soon as it is there: `expect` looks once a second only."""
+        self.page.wait_for_function(SHOWS, arg=text.strip(), timeout=timeout)
 
     def see_the_end(self, timeout: float = 30_000) -> None:
         """Of the answer, whichever it is."""
@@ -82,7 +96,17 @@ class Person:
 
     def until_kept(self, text: str) -> None:
         """Until the browser's own cache has so much of the session."""
-        while not self.page.evaluate(IS_KEPT, [self.session, text]):
+        self._until(IS_KEPT, [self.session, text])
+
+    def until_page_is_kept(self) -> None:
+        """Until the service worker has all that the page is made of."""
+        self._until(PAGE_IS_KEPT)
+
+    def _until(self, promised: str, given: object = None) -> None:
+        """`wait_for_function` takes a promise itself for a yes."""
+        deadline = time.monotonic() + 15
+        while not self.page.evaluate(promised, given):
+            assert time.monotonic() < deadline
             self.page.wait_for_timeout(100)
 
     def watch_shifts(self) -> None:

@@ -23,6 +23,7 @@ def streaming(person: Person) -> None:
     person.page.get_by_label("Think").check()
     person.ask("Go", model="long")
     person.see("0010 ")
+    person.button("Pause").click()  # what grows while it is examined takes long
 
 
 def answered(person: Person) -> None:
