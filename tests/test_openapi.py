@@ -25,6 +25,8 @@ NOT_DESCRIBED = {
     "/service-worker.js",
     "/docs",
     "/openapi.json",
+    "/sign-in",
+    "/sign-out",
     "/ws/chat/{session_id}",
 }
 
@@ -113,6 +115,7 @@ REAL = [
     ("POST", "/api/messages/{message_id}/regenerate?wait=9", {"json": {"on_busy": "interrupt"}}, 200),
     ("POST", "/api/messages/{message_id}/cancel", {}, 200),
     ("POST", "/api/messages/{question_id}/cancel", {}, 409),
+    ("POST", "/api/messages/{message_id}/ticket", {}, 201),
     ("GET", "/api/messages/{message_id}", {}, 200),
     ("GET", "/api/messages/nothing", {}, 404),
     ("GET", "/api/messages/{message_id}/events?format=json", {}, 200),
@@ -122,7 +125,8 @@ REAL = [
     ("GET", "/api/providers", {}, 200),
     ("GET", "/api/stream/status", {}, 200),
     ("GET", "/api/stream/probe?format=xml", {}, 422),
-    ("GET", "/api/stream/probe?format=ndjson", {}, 200),
+    ("GET", "/api/stream/probe?format=ndjson&ticks=2", {}, 200),
+    ("GET", "/api/stream/probe?format=json", {}, 200),
     ("GET", "/healthz", {}, 200),
     ("GET", "/readyz", {}, 200),
     ("GET", "/metrics", {}, 200),

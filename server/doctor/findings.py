@@ -35,6 +35,8 @@ PROXIES = {
 
 
 class Verdict(Enum):
+    """The best first."""
+
     GOOD = auto()
     LATE = auto()
     HELD_ONE = auto()

@@ -199,7 +199,7 @@ async def _poll(place: Place, asked: Asked) -> AsyncGenerator[str]:
 
 
 async def _websocket(place: Place, asked: Asked) -> AsyncGenerator[str]:
-    url = httpx.URL(place.url.replace("http", "ws", 1)).join("/ws/probe").copy_with(params=asked.parameters)
+    url = httpx.URL(place.url.replace("http", "ws", 1) + "/ws/probe", params=asked.parameters)
     proxy: str | Literal[True] = place.proxy or True
     async with connect(
         str(url), additional_headers=place.headers, proxy=proxy, open_timeout=PATIENCE, close_timeout=1

@@ -57,9 +57,9 @@ class Entry:
 
 
 class Event:
-    """An entry in its place. `json` is the object every transport carries, `sse` the same as an SSE block."""
+    """An entry in its place. `json` is the object every transport carries, `sse` and `line` the same as framed."""
 
-    __slots__ = ("_sse", "cursor", "json", "message_id", "type")
+    __slots__ = ("__weakref__", "_line", "_sse", "cursor", "json", "message_id", "type")
 
     def __init__(self, cursor: Cursor, kind: str, body: str, message_id: str | None = None) -> None:
         self.cursor = cursor
@@ -68,6 +68,7 @@ class Event:
         rest = body[1:] if body == "{}" else "," + body[1:]
         self.json = f'{{"id":"{cursor}","type":"{kind}"{rest}'.encode("ascii")
         self._sse: bytes | None = None
+        self._line: bytes | None = None
 
     @property
     def sse(self) -> bytes:
@@ -79,6 +80,12 @@ class Event:
                 self.json,
             )
         return self._sse
+
+    @property
+    def line(self) -> bytes:
+        if self._line is None:
+            self._line = self.json + b"\n"
+        return self._line
 
     def __repr__(self) -> str:
         return f"Event({self.cursor}, {self.type})"

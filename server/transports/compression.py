@@ -42,7 +42,7 @@ class _Compressing:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._begin(MutableHeaders(raw=message["headers"]))
-        elif self._compressor is not None:
+        elif self._compressor is not None and (message.get("body") or not message.get("more_body", False)):
             return await self._compressed(message)
         await self._send(message)
 

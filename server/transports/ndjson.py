@@ -13,7 +13,9 @@ MEDIA_TYPE = "application/x-ndjson"
 
 
 def frame(batch: Sequence[Event]) -> bytes:
-    return b"\n".join([event.json for event in batch]) + b"\n"
+    if not batch:
+        return b"\n"
+    return batch[0].line if len(batch) == 1 else b"".join([event.line for event in batch])
 
 
 def respond(

@@ -26,8 +26,8 @@ HEADERS = {
 # Bytes. uvicorn takes a piece whole when there is any room, so this is what a client that reads nothing costs us.
 PART = 65_536
 
-# Seconds between the first write and the second. Caddy's gzip holds a response back for good if it finds 512 bytes or
-# more at its first look, so it has to find `ready` alone there, also when there is much to follow.
+# Seconds. Caddy's gzip holds a response back for good if it finds 512 bytes or more at its first look. So it has to
+# find `ready` alone there, and what follows at once is kept for a moment.
 FIRST_ALONE = 0.01
 
 Frame = Callable[[Sequence[Event]], bytes]
@@ -84,24 +84,39 @@ class LogResponse(Response):
             connection.client = client
             try:
                 await self._reader.run(client)
+                client.let_go()
                 await client.wait_for_room()
             except (Cut, Broken, TimeoutError):
                 return False
             except ChatError as error:
                 logger.warning("a stream ended early: %s", error)
                 return False
+            finally:
+                client.let_go()
             return not client.gone
 
 
 class HttpClient:
     """A connection of ASGI's HTTP."""
 
-    __slots__ = ("_begun", "_frame", "_receive", "_resting", "_send", "_send_timeout", "_woken", "gone", "silence")
+    __slots__ = (
+        "_begun",
+        "_frame",
+        "_kept",
+        "_receive",
+        "_resting",
+        "_send",
+        "_send_timeout",
+        "_woken",
+        "gone",
+        "silence",
+    )
 
     def __init__(self, frame: Frame, receive: Receive, send: Send, send_timeout: float) -> None:
         self.gone = False
         self.silence = 0
         self._begun = False
+        self._kept: bytearray | None = None
         self._frame = frame
         self._receive = receive
         self._send = send
@@ -129,12 +144,22 @@ class HttpClient:
         for start in range(0, len(body), PART):
             part = body[start : start + PART]
             if not self._sent_now(part):
+                if self._kept is not None:
+                    await asyncio.sleep(FIRST_ALONE)
+                    self.let_go()
                 async with asyncio.timeout(self._send_timeout):
                     await self._send(_part(part))
                 self.silence = 0
         if body and not self._begun:
             self._begun = True
-            await asyncio.sleep(FIRST_ALONE)
+            self._kept = bytearray()
+            asyncio.get_running_loop().call_later(FIRST_ALONE, self.let_go)
+
+    def let_go(self) -> None:
+        """Send what was kept behind the first write. There is room for it: only that was sent before."""
+        kept, self._kept = self._kept, None
+        if kept:
+            self._sent_now(bytes(kept))
 
     async def wait_for_room(self) -> None:
         """Raises TimeoutError if the client does not take what was sent before."""
@@ -173,9 +198,15 @@ class HttpClient:
                 self._resting.cancel()
 
     def _sent_now(self, body: bytes) -> bool:
-        if not self._taken_now(body):
+        if not (self._taken_now(body) if self._kept is None else self._taken_later(self._kept, body)):
             return False
         self.silence = 0
+        return True
+
+    def _taken_later(self, kept: bytearray, body: bytes) -> bool:
+        if len(kept) + len(body) > PART:
+            return False
+        kept += body
         return True
 
     def _taken_now(self, body: bytes) -> bool:

@@ -9,11 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
 
+from server.doctor.advice import WORKING
 from server.doctor.command import judge_all
 from server.doctor.findings import Finding
 from server.doctor.probes import Place, set_clock
 from tests.networks.clients import (
     BROKEN,
+    RUNGS,
     TRANSPORTS,
     Event,
     LadderClient,
@@ -82,6 +84,13 @@ class Outcome:
     cancelled_after: float
     stale: bool
     diagnosis: Mapping[Transport, Finding]
+
+    @property
+    def diagnosis_fits(self) -> bool:
+        """Whether the doctor sees what happened to the clients."""
+        rung = next(each for each in RUNGS if self.diagnosis[each].verdict in WORKING)
+        websocket = self.diagnosis["websocket"].verdict in WORKING
+        return rung == self.rung and websocket == (self.delays["websocket"].first is not None)
 
 
 async def measure(setup: Setup, proxy: Proxy, server_url: str, form: Form) -> Outcome:

@@ -31,7 +31,12 @@ def measure_all(setups: Sequence[Setup], form: Form, at_once: int) -> dict[str, 
 
 
 def _as_expected(setup: Setup, outcome: Outcome | Exception) -> bool:
-    return isinstance(outcome, Outcome) and outcome.rung == setup.ends_on and outcome.delays["poll"].whole
+    return (
+        isinstance(outcome, Outcome)
+        and outcome.rung == setup.ends_on
+        and outcome.delays["poll"].whole
+        and outcome.diagnosis_fits
+    )
 
 
 async def _measure(

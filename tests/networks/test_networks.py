@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from server.doctor.advice import WORKING, advice
+from server.doctor.advice import advice
 from tests.networks.clients import RUNGS
 from tests.networks.measure import SHORT, Outcome
 from tests.networks.running import measure_all
@@ -17,7 +17,7 @@ from tests.networks.setups import SETUPS, Setup
 
 AT_ONCE = 7
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,7 @@ def test_an_answer_is_cancelled_through_it(outcome: Outcome) -> None:
 
 
 def test_the_doctor_says_what_happens_to_a_client(outcome: Outcome) -> None:
-    rung = next(rung for rung in RUNGS if outcome.diagnosis[rung].verdict in WORKING)
-    assert rung == outcome.rung
-    websocket = outcome.diagnosis["websocket"].verdict
-    assert (websocket in WORKING) == (outcome.delays["websocket"].first is not None)
+    assert outcome.diagnosis_fits, outcome.diagnosis
 
 
 def test_what_is_advised_leaves_nothing_to_advise(outcome: Outcome) -> None:
