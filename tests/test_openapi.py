@@ -28,6 +28,7 @@ NOT_DESCRIBED = {
     "/sign-in",
     "/sign-out",
     "/ws/chat/{session_id}",
+    "/ws/probe",
 }
 
 

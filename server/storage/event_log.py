@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from server.storage.database import Connection, Database, Row, Values
 from server.streaming.events import Cursor, Entry, Event
@@ -34,6 +35,7 @@ from server.streaming.writer import GroupCommit
 
 Result = TypeVar("Result")
 
+LARGE = 16_384  # characters of an event's body
 MAX_TAILS = 256  # beyond these, the tails of logs that nobody follows are dropped
 
 INSERT_EVENT = """
@@ -157,6 +159,7 @@ class SqliteEventLog:
         self._database = database
         self.writer: GroupCommit[_Job] = GroupCommit(self._commit)
         self._tails: dict[Stream, Tail] = {}
+        self._large: WeakValueDictionary[Cursor, Event] = WeakValueDictionary()
         self._dropped = 0
 
     def start(self) -> None:
@@ -348,7 +351,7 @@ class SqliteEventLog:
         rows, span = await self._database.read(
             lambda connection: (load_page(connection, values, max_bytes), load_span(connection, stream))
         )
-        events = [event_of(stream, row) for row in rows]
+        events = [self._event(stream, row) for row in rows]
         if after == span.oldest:
             return [event for event in events if event.cursor.seq > after.seq][:limit]
         if after.seq > span.tail.seq:
@@ -358,6 +361,16 @@ class SqliteEventLog:
         if not events or events[0].cursor != after:
             raise CursorReset("epoch", span.oldest)
         return events[1:]
+
+    def _event(self, stream: Stream, row: Row) -> Event:
+        """Large ones are shared by all who hold them: they may be waiting for hundreds of slow readers."""
+        if len(row["body"]) < LARGE:
+            return event_of(stream, row)
+        cursor = cursor_of(stream, row["run"], row["seq"])
+        event = self._large.get(cursor)
+        if event is None:
+            event = self._large[cursor] = event_of(stream, row)
+        return event
 
     def _keep(self, stream: Stream, tail: Tail) -> Tail:
         if len(self._tails) >= MAX_TAILS:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 from starlette.types import Message
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
+from starlette.websockets import WebSocket
 
 from server.chat.reading import Cut, Reader
 from server.streaming.events import Event
@@ -27,10 +27,8 @@ class CloseCode(IntEnum):
     BAD_REQUEST = 4504
 
 
-async def send_log(
-    websocket: WebSocket, reader: Reader, connections: Connections, send_timeout: float
-) -> CloseCode | None:
-    """Send what the reader reads until it ends; the code to close with, or None if the client is gone."""
+async def send_log(websocket: WebSocket, reader: Reader, connections: Connections, send_timeout: float) -> CloseCode:
+    """Send what the reader reads until it ends; the code to close with. Raises what sending raises to a client gone."""
     with connections.opened("websocket", reader):
         try:
             await reader.run(SocketClient(websocket, send_timeout))
@@ -38,8 +36,6 @@ async def send_log(
             return CloseCode.DRAINING if cut.reason == "draining" else CloseCode.MAX_AGE
         except TimeoutError:
             return CloseCode.TOO_SLOW
-        except (WebSocketDisconnect, WebSocketDisconnected):
-            return None
     return CloseCode.NOT_FOUND  # the session was deleted
 
 

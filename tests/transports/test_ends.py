@@ -81,7 +81,7 @@ def test_a_failure_is_an_event_and_a_clean_end(hasty: Caller, session_id: str, f
 
 @pytest.mark.parametrize("live", [True, False])
 def test_a_failure_breaks_text_off_behind_its_last_word(hasty: Caller, session_id: str, live: bool) -> None:
-    message = hasty.ask(session_id, model="long")
+    message = hasty.ask(session_id, "word " * 2_000)
     if not live:
         hasty.events(message["id"])
     with opened(hasty, f"/api/messages/{message['id']}/events", "text") as wire:
