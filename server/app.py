@@ -160,7 +160,7 @@ class Application:
     async def _keep_house(self) -> None:
         while True:
             try:
-                await self.service.expire()
+                await self.service.keep_house()
             except Exception:
                 logger.exception("housekeeping failed; it is tried again")
             await asyncio.sleep(HOUSEKEEPING)

@@ -26,7 +26,9 @@ def routes(static: Path, vendor: Path) -> list[BaseRoute]:
 
     async def service_worker(request: Request) -> Response:
         # At the top, because a service worker answers only for what lies below its own address.
-        return FileResponse(static / "service-worker.js", headers={"Cache-Control": "no-cache"})
+        # It lives under its own policy, not the page's: what it fetches for the page is ours.
+        headers = {"Cache-Control": "no-cache", "Content-Security-Policy": "default-src 'none'; connect-src 'self'"}
+        return FileResponse(static / "service-worker.js", headers=headers)
 
     return [
         Route("/", page),

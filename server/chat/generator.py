@@ -20,11 +20,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
-from server.chat import transcript
+from server.chat import recovery, transcript
 from server.chat.draft import Draft, usage_of
 from server.chat.errors import ProviderError, StorageUnavailable
 from server.chat.models import Message, now, timestamp
-from server.chat.problems import problem
+from server.chat.problems import internal, interrupted, problem
 from server.chat.provider import Delta, Finish, Prompt, Providers, Text, Turn
 from server.chat.store import Store
 from server.chat.tally import Tally
@@ -178,25 +178,39 @@ class Generator:
 
     async def _write(self, answer: Answer) -> None:
         try:
-            answer.started_at = answer.last_delta_at = self._time()
+            answer.started_at = self._time()
             answer.draft = Draft(self._log, answer.message, answer.claim, answer.stop, self.tally)
             if not answer.begun and answer.stopped is None:
                 await self._begin(answer)
             answer.pump = asyncio.create_task(self._pump(answer, answer.draft))
             if answer.stopped is not None:
                 answer.pump.cancel()
-            watch = _Watch(answer, self._limits)
+            overdue = self._end_in_time(answer)
             await asyncio.wait([answer.pump])
-            watch.cancel()
+            overdue.cancel()
             await answer.draft.settle()
             await self._finish(answer, answer.draft)
         except Fenced:
             # Somebody else has ended it: what they wrote stands.
             logger.warning("an answer was ended by another writer", extra=_named(answer.message))
+        except StorageUnavailable:
+            logger.warning("an answer could not be ended; the next start will", extra=_named(answer.message))
         except Exception:
-            logger.exception("an answer could not be ended; the next start will", extra=_named(answer.message))
+            logger.exception("an answer could not be ended as it should", extra=_named(answer.message))
+            await self._end_failed(answer)
         finally:
             self._leave(answer)
+
+    async def _end_failed(self, answer: Answer) -> None:
+        try:
+            await recovery.end_failed(self._store, answer.message.id, self._clock)
+        except Exception:
+            logger.exception("an answer could not be ended; the next start will", extra=_named(answer.message))
+
+    def _end_in_time(self, answer: Answer) -> asyncio.TimerHandle:
+        total = self._limits.answer_timeout
+        late = ProviderError("provider_timeout", f"the answer took longer than {total:g} s", retryable=True)
+        return asyncio.get_running_loop().call_at(answer.started_at + total, answer.stop, late)
 
     async def _begin(self, answer: Answer) -> None:
         """Outside the pump: cancelled in between, nobody would know whether the start is in the log."""
@@ -231,12 +245,10 @@ class Generator:
                     raise
                 delay = self._delay(attempt, error)
                 self._tell_retrying(answer, draft, attempt, delay, error)
-                answer.last_delta_at = self._time() + delay  # the wait is ours, not the provider's silence
                 await asyncio.sleep(delay)
 
     async def _attempt(self, answer: Answer, draft: Draft) -> None:
         message = answer.message
-        answer.last_delta_at = self._time()
         assert message.provider is not None
         assert message.model is not None
         prompt = Prompt(
@@ -248,9 +260,10 @@ class Generator:
             temperature=message.options.temperature,
             api_key=answer.api_keys.get(message.provider),
         )
+        answer.last_delta_at = self._time()
         stream = self._providers[message.provider].stream(prompt)
         # aclosing: leaving the loop closes the vendor's connection now, not when garbage is collected.
-        async with aclosing(cast(AsyncGenerator[Delta, None], stream)) as deltas:
+        async with _Patience(answer, self._limits), aclosing(cast(AsyncGenerator[Delta, None], stream)) as deltas:
             async for delta in deltas:
                 self._take(answer, draft, delta)
                 if draft.length > self._limits.max_characters:
@@ -314,7 +327,7 @@ class Generator:
         if isinstance(error, Cancelled):
             return replace(message, status="cancelled", finish_reason="cancelled")
         if isinstance(error, Interrupted):
-            return replace(message, status="interrupted", problem=interrupted_problem(message))
+            return replace(message, status="interrupted", problem=interrupted(message.id))
         return replace(message, status="failed", problem=_problem_of(message, error))
 
     def _timings(self, answer: Answer) -> dict[str, Any]:
@@ -332,36 +345,44 @@ class Generator:
         return asyncio.get_running_loop().time()
 
 
-class _Watch:
-    """Stops an answer whose provider is too slow. One timer an answer, not one a delta."""
+class _Patience:
+    """Ends an attempt whose provider is silent for too long. One timer an attempt, not one a delta.
+
+    Raises ProviderError.
+    """
 
     def __init__(self, answer: Answer, limits: Limits) -> None:
         self._answer = answer
         self._limits = limits
         self._loop = asyncio.get_running_loop()
+        self._timeout = asyncio.timeout(None)
+        self._silence = ""
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
         self._check()
 
-    def cancel(self) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         self._timer.cancel()
+        try:
+            await self._timeout.__aexit__(*error)
+        except TimeoutError:
+            raise ProviderError("provider_timeout", self._silence, retryable=True) from None
 
     def _check(self) -> None:
-        due, what = self._due()
+        due, self._silence = self._due()
         if self._loop.time() >= due:
-            self._answer.stop(ProviderError("provider_timeout", what, retryable=True))
+            self._timeout.reschedule(due)
         else:
             # Not later than `delta_timeout` from now: with the first text, less patience begins.
             self._timer = self._loop.call_at(min(due, self._loop.time() + self._limits.delta_timeout), self._check)
 
     def _due(self) -> tuple[float, str]:
-        answer, limits = self._answer, self._limits
-        if answer.first_text_at is None:
-            wait = max(limits.first_text_timeout, limits.delta_timeout)
-            quiet = answer.last_delta_at + wait, f"no text within {wait:g} s"
+        if self._answer.first_text_at is None:
+            wait, silence = self._limits.first_text_timeout, "no text within {:g} s"
         else:
-            wait = limits.delta_timeout
-            quiet = answer.last_delta_at + wait, f"nothing for {wait:g} s in the middle of the answer"
-        total = limits.answer_timeout
-        return min(quiet, (answer.started_at + total, f"the answer took longer than {total:g} s"))
+            wait, silence = self._limits.delta_timeout, "nothing for {:g} s in the middle of the answer"
+        return self._answer.last_delta_at + wait, silence.format(wait)
 
 
 def _failure(pump: asyncio.Task[None] | None) -> BaseException | None:
@@ -379,14 +400,6 @@ def _provider_problem(message: Message, error: ProviderError) -> dict[str, Any]:
     )
 
 
-def interrupted_problem(message: Message) -> dict[str, Any]:
-    return problem(
-        "interrupted",
-        "the server stopped while this answer was being written; ask again or go on from here",
-        instance=f"/api/messages/{message.id}",
-    )
-
-
 def _problem_of(message: Message, error: BaseException) -> dict[str, Any]:
     if isinstance(error, ProviderError):
         logger.warning("a provider failed", extra={**_named(message), "provider": message.provider, "code": error.code})
@@ -394,7 +407,7 @@ def _problem_of(message: Message, error: BaseException) -> dict[str, Any]:
     if isinstance(error, StorageUnavailable):
         return problem("storage_unavailable", error.detail, instance=f"/api/messages/{message.id}")
     logger.error("an answer failed", exc_info=error, extra=_named(message))
-    return problem("internal", "the server made a mistake", instance=f"/api/messages/{message.id}")
+    return internal(message.id)
 
 
 def _named(message: Message) -> dict[str, str]:

@@ -73,3 +73,15 @@ def problem(
         "retry_after": retry_after,
         **more,
     }
+
+
+def interrupted(message_id: str) -> dict[str, Any]:
+    return problem(
+        "interrupted",
+        "the server stopped while this answer was being written; ask again or go on from here",
+        instance=f"/api/messages/{message_id}",
+    )
+
+
+def internal(message_id: str) -> dict[str, Any]:
+    return problem("internal", "the server made a mistake", instance=f"/api/messages/{message_id}")

@@ -1,15 +1,19 @@
-"""After a crash: what the last process left unfinished is finished before anybody is let in."""
+"""Ends answers that nobody writes any more, from what the log has of them.
+
+After a crash: what the last process left unfinished, before anybody is let in. And one whose writing failed here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from server.chat import transcript
 from server.chat.draft import estimate_tokens
-from server.chat.generator import interrupted_problem
-from server.chat.models import Message, now, timestamp
+from server.chat.models import Message, MessageStatus, now, timestamp
+from server.chat.problems import internal, interrupted
 from server.chat.store import Store, Unfinished
 
 
@@ -20,15 +24,26 @@ async def recover(store: Store, clock: Callable[[], datetime] = now) -> int:
     """
     unfinished = await store.unfinished()
     for left in unfinished:
-        message = _ended(left, timestamp(clock()))
-        start = [] if left.started else [transcript.start(left.message, message.created_at)]
-        await store.finish(message, left.claim, [*start, transcript.ended(message)])
+        await _end(store, left, interrupted(left.message.id), clock)
     for stream in await store.hidden_sessions():
         await store.purge_session(stream)
     return len(unfinished)
 
 
-def _ended(left: Unfinished, finished_at: str) -> Message:
+async def end_failed(store: Store, message_id: str, clock: Callable[[], datetime] = now) -> None:
+    """End one answer whose writer cannot: `failed`, unless somebody had asked to stop it."""
+    for left in await store.unfinished():
+        if left.message.id == message_id:
+            await _end(store, left, internal(message_id), clock)
+
+
+async def _end(store: Store, left: Unfinished, problem: Mapping[str, Any], clock: Callable[[], datetime]) -> None:
+    message = _ended(left, problem, timestamp(clock()))
+    start = [] if left.started else [transcript.start(left.message, message.created_at)]
+    await store.finish(message, left.claim, [*start, transcript.ended(message)])
+
+
+def _ended(left: Unfinished, problem: Mapping[str, Any], finished_at: str) -> Message:
     message = replace(
         left.message,
         finished_at=finished_at,
@@ -40,4 +55,5 @@ def _ended(left: Unfinished, finished_at: str) -> Message:
     )
     if left.cancel_requested:
         return replace(message, status="cancelled", finish_reason="cancelled")
-    return replace(message, status="interrupted", problem=interrupted_problem(message))
+    status: MessageStatus = "interrupted" if problem["code"] == "interrupted" else "failed"
+    return replace(message, status=status, problem=problem)

@@ -109,8 +109,7 @@ class ChatService:
             question.parent_id,
             question.client_id,
         )
-        answer = self._new_answer(owner, how, digest)
-        return await self._finish_even_if_left(self._accept(lambda: self._store.ask(new, answer), answer, how))
+        return await self._accept(owner, how, digest, lambda answer: self._store.ask(new, answer))
 
     async def ask_again(self, owner: str, message_id: str, how: How) -> Accepted:
         """Start another answer to the question that `message_id` is, or answers.
@@ -120,10 +119,8 @@ class ChatService:
         earlier = (await self._store.message(owner, message_id)).message
         if earlier.role == "assistant":
             how = _as_before(earlier, how)
-        answer = self._new_answer(owner, how, _digest("ask_again", {"message_id": message_id}, how))
-        return await self._finish_even_if_left(
-            self._accept(lambda: self._store.ask_again(message_id, answer), answer, how)
-        )
+        digest = _digest("ask_again", {"message_id": message_id}, how)
+        return await self._accept(owner, how, digest, lambda answer: self._store.ask_again(message_id, answer))
 
     async def cancel(self, owner: str, message_id: str) -> Message:
         """Stop an answer, wherever it is; the message as it ended. Raises NotFound, NotActive."""
@@ -199,8 +196,10 @@ class ChatService:
 
     # Housekeeping.
 
-    async def expire(self) -> None:
-        """Delete events of answers that ended longer ago than the retention."""
+    async def keep_house(self) -> None:
+        """Delete what is left of deleted sessions, and events of answers that ended longer ago than the retention."""
+        for stream in await self._store.hidden_sessions():
+            await self._store.purge_session(stream)
         await self._store.expire(timestamp(self._clock() - self._retention))
 
     async def drain(self, grace: float) -> None:
@@ -213,13 +212,12 @@ class ChatService:
             await asyncio.wait(self._tasks, timeout=max(grace, ACCEPTING))
         await self._generator.drain(max(until - monotonic(), 0))
 
-    def _new_answer(self, owner: str, how: How, digest: str) -> NewAnswer:
+    def _new_answer(self, owner: str, how: How, known: Idempotency | None) -> NewAnswer:
         if self.draining:
             raise Draining("the server is about to stop; try again in a moment")
         if self.answers >= self._max_answers:
             raise Overloaded(f"{self._max_answers} answers are being written already")
         provider, model = self.providers.resolve(how.provider, how.model, how.api_keys)
-        key = how.idempotency_key
         message_id = new_message_id()
         return NewAnswer(
             owner=owner,
@@ -229,15 +227,29 @@ class ChatService:
             model=model,
             options=how.options,
             on_busy=how.on_busy,
-            idempotency=Idempotency(key, digest) if key else None,
+            idempotency=known,
             timestamp=timestamp(self._clock()),
         )
 
     async def _accept(
-        self, accept: Callable[[], Coroutine[Any, Any, Accepted]], answer: NewAnswer, how: How
+        self, owner: str, how: How, digest: str, accept: Callable[[NewAnswer], Coroutine[Any, Any, Accepted]]
+    ) -> Accepted:
+        known = Idempotency(how.idempotency_key, digest) if how.idempotency_key else None
+        try:
+            answer = self._new_answer(owner, how, known)
+            return await self._finish_even_if_left(self._accept_new(answer, how, accept))
+        except (Draining, Overloaded, RateLimited):
+            # Nothing new; but what was accepted before needs no room.
+            accepted = await self._store.replay(owner, known)
+            if accepted is None:
+                raise
+            return accepted
+
+    async def _accept_new(
+        self, answer: NewAnswer, how: How, accept: Callable[[NewAnswer], Coroutine[Any, Any, Accepted]]
     ) -> Accepted:
         with self._room_for(answer.owner):
-            accepted = await accept()
+            accepted = await accept(answer)
             if not accepted.replayed:
                 self._start(accepted, answer, how)
         return accepted

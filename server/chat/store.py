@@ -84,6 +84,10 @@ class Store(Protocol):
         """The promise of another answer to the question of `message_id`. Raises NotFound too."""
         ...
 
+    async def replay(self, owner: str, known: Idempotency | None) -> Accepted | None:
+        """What a key stands for already; None without one. Raises IdempotencyKeyReused."""
+        ...
+
     async def turns(self, message: Message) -> Sequence[Turn]:
         """The path from the root to the question that `message` answers."""
         ...
@@ -131,7 +135,7 @@ class Store(Protocol):
         ...
 
     async def hidden_sessions(self) -> Sequence[Stream]:
-        """Those that a process before this one hid and did not purge."""
+        """Those hidden and not purged, in which no answer is being written any more."""
         ...
 
     async def expire(self, cutoff: str) -> None:

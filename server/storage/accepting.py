@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from server.chat import transcript
 from server.chat.errors import Busy, IdempotencyKeyReused, Invalid, NotFound, Overloaded
 from server.chat.models import Message, title_of
-from server.chat.store import ROOT, Accepted, NewAnswer, NewQuestion
-from server.storage.database import Row
+from server.chat.store import ROOT, Accepted, Idempotency, NewAnswer, NewQuestion
+from server.storage.database import Connection, Row
 from server.storage.event_log import Transaction
 from server.storage.rows import INSERT_MESSAGE, SELECT_MESSAGE, message_of, values_of
 from server.streaming.log import Stream
 
 
 def ask(transaction: Transaction, run: str, question: NewQuestion, answer: NewAnswer, max_queued: int) -> Accepted:
-    known = _replay(transaction, answer)
+    known = replay(transaction, answer.owner, answer.idempotency)
     if known is not None:
         return known
     session = transaction.fetch_one(
@@ -49,7 +49,7 @@ def ask(transaction: Transaction, run: str, question: NewQuestion, answer: NewAn
 
 
 def ask_again(transaction: Transaction, message_id: str, answer: NewAnswer, max_queued: int) -> Accepted:
-    known = _replay(transaction, answer)
+    known = replay(transaction, answer.owner, answer.idempotency)
     if known is not None:
         return known
     about = _message(transaction, answer.owner, message_id)
@@ -79,27 +79,25 @@ def request_cancels(transaction: Transaction, stream: Stream) -> Sequence[str]:
     return [row["id"] for row in sorted(rows, key=lambda row: row["key"])]
 
 
-def _replay(transaction: Transaction, answer: NewAnswer) -> Accepted | None:
-    """What the request's idempotency key stands for already."""
-    if answer.idempotency is None:
+def replay(connection: Connection | Transaction, owner: str, known: Idempotency | None) -> Accepted | None:
+    """What an idempotency key stands for already; None without one."""
+    if known is None:
         return None
-    row = transaction.fetch_one(
-        "SELECT digest, message_id FROM idempotency WHERE owner = ? AND key = ?",
-        (answer.owner, answer.idempotency.key),
+    row = connection.fetch_one(
+        "SELECT digest, message_id FROM idempotency WHERE owner = ? AND key = ?", (owner, known.key)
     )
     if row is None:
         return None
-    if row["digest"] != answer.idempotency.digest:
+    if row["digest"] != known.digest:
         raise IdempotencyKeyReused("this Idempotency-Key came with another request before; use a new one")
-    message = _message(transaction, answer.owner, row["message_id"])
+    message = _message(connection, owner, row["message_id"])
     assert message.parent_id is not None
-    return Accepted(_message(transaction, answer.owner, message.parent_id), message, replayed=True)
+    return Accepted(_message(connection, owner, message.parent_id), message, replayed=True)
 
 
-def _message(transaction: Transaction, owner: str, message_id: str) -> Message:
-    row = transaction.fetch_one(
-        f"{SELECT_MESSAGE} WHERE messages.id = ? AND owner = ? AND sessions.id IS NOT NULL",
-        (message_id, owner),
+def _message(connection: Connection | Transaction, owner: str, message_id: str) -> Message:
+    row = connection.fetch_one(
+        f"{SELECT_MESSAGE} WHERE messages.id = ? AND owner = ? AND sessions.id IS NOT NULL", (message_id, owner)
     )
     if row is None:
         raise NotFound(f"there is no message {message_id}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -12,25 +13,28 @@ from server.chat import transcript
 from server.chat.errors import Invalid
 from server.chat.models import History, Message, MessageAt, Session, Sessions, now, timestamp
 from server.chat.provider import Turn
-from server.chat.store import Accepted, NewAnswer, NewQuestion, Unfinished
+from server.chat.store import Accepted, Idempotency, NewAnswer, NewQuestion, Unfinished
 from server.storage import accepting, reading
 from server.storage.database import Database
 from server.storage.event_log import SqliteEventLog, Transaction, cursor_of
 from server.storage.rows import outcome_of, session_of
 from server.streaming.events import Cursor, Entry
-from server.streaming.log import Claim, Stream
+from server.streaming.log import Claim, Stream, UnknownStream
 
 Result = TypeVar("Result")
 
 KEPT_KEYS = timedelta(hours=24)
-PURGE_BATCH = 5_000
+PURGE_BATCH = 5_000  # events
+PURGE_MESSAGES = 500
 
-# Everything before the first event of a question or an answer that is still wanted can go.
+# Everything before the first event of a question or an answer that is still wanted can go. That place moves when
+# the age of a message passes the cutoff: only sessions in which one has since the last time are looked at.
 SELECT_EXPIRED = """
     SELECT session, oldest_seq, COALESCE(
         MIN(CASE WHEN finished_at IS NULL OR finished_at >= :cutoff THEN after_seq END), MAX(last_seq)
     ) AS upto
     FROM messages JOIN sessions ON sessions.key = messages.session
+    WHERE session IN (SELECT session FROM messages WHERE finished_at >= :since AND finished_at < :cutoff)
     GROUP BY session HAVING upto > oldest_seq
 """
 
@@ -40,6 +44,7 @@ class SqliteStore:
         self._database = database
         self._log = log
         self._max_queued = max_queued
+        self._expired = ""  # the cutoff up to which everything is deleted
 
     # Answers.
 
@@ -52,6 +57,9 @@ class SqliteStore:
         return await self._transact(
             lambda transaction: accepting.ask_again(transaction, message_id, answer, self._max_queued)
         )
+
+    async def replay(self, owner: str, known: Idempotency | None) -> Accepted | None:
+        return await self._database.read(lambda connection: accepting.replay(connection, owner, known))
 
     async def turns(self, message: Message) -> Sequence[Turn]:
         return await self._database.read(lambda connection: reading.turns(connection, message))
@@ -145,24 +153,21 @@ class SqliteStore:
         def tell(transaction: Transaction) -> None:
             transaction.append(stream, [transcript.session_changed(deleted=True)])
 
-        def purge(transaction: Transaction) -> None:
-            for table in ("idempotency", "claims"):
-                transaction.fetch_all(
-                    f"""DELETE FROM {table} WHERE message_id IN
-                        (SELECT id FROM messages WHERE session = ?)""",
-                    (stream,),
-                )
-            for table in ("events", "messages"):
-                transaction.fetch_all(f"DELETE FROM {table} WHERE session = ?", (stream,))
-            transaction.fetch_all("DELETE FROM sessions WHERE key = ?", (stream,))
-
-        await self._transact(tell)
-        await self._transact(purge)
+        try:
+            await self._transact(tell)
+        except UnknownStream:
+            return  # somebody else has purged it meanwhile
+        # In steps, so that answers being written never wait long for the writer.
+        while await self._transact(partial(_delete_some, stream)):
+            pass
         self._log.forget(stream)
 
     async def hidden_sessions(self) -> Sequence[Stream]:
         rows = await self._database.read(
-            lambda connection: connection.fetch_all("SELECT key FROM sessions WHERE id IS NULL")
+            lambda connection: connection.fetch_all(
+                """SELECT key FROM sessions WHERE id IS NULL AND NOT EXISTS
+                   (SELECT 1 FROM messages WHERE session = sessions.key AND status = 'streaming')"""
+            )
         )
         return [row["key"] for row in rows]
 
@@ -181,9 +186,11 @@ class SqliteStore:
             transaction.fetch_all("DELETE FROM idempotency WHERE created_at < ?", (timestamp(now() - KEPT_KEYS),))
 
         await self._transact(old_keys)
-        rows = await self._database.read(lambda connection: connection.fetch_all(SELECT_EXPIRED, {"cutoff": cutoff}))
+        values = {"since": self._expired, "cutoff": cutoff}
+        rows = await self._database.read(lambda connection: connection.fetch_all(SELECT_EXPIRED, values))
         for row in rows:
             await self._trim(row["session"], row["oldest_seq"], row["upto"])
+        self._expired = cutoff
 
     async def _trim(self, stream: Stream, oldest: int, upto: int) -> None:
         # In steps, so that answers being written never wait long for the writer.
@@ -205,3 +212,24 @@ class SqliteStore:
 
     async def _transact(self, body: Callable[[Transaction], Result]) -> Result:
         return await self._log.transact(body)
+
+
+def _delete_some(stream: Stream, transaction: Transaction) -> bool:
+    """Delete a part of a session, the session itself last; whether there may be more."""
+    events = transaction.fetch_all(
+        """DELETE FROM events WHERE session = :stream AND seq IN
+           (SELECT seq FROM events WHERE session = :stream LIMIT :many) RETURNING seq""",
+        {"stream": stream, "many": PURGE_BATCH},
+    )
+    if events:
+        return True
+    messages = transaction.fetch_all(
+        "DELETE FROM messages WHERE key IN (SELECT key FROM messages WHERE session = ? LIMIT ?) RETURNING id",
+        (stream, PURGE_MESSAGES),
+    )
+    ids = json.dumps([row["id"] for row in messages])
+    for table in ("idempotency", "claims"):
+        transaction.fetch_all(f"DELETE FROM {table} WHERE message_id IN (SELECT value FROM json_each(?))", (ids,))
+    if not messages:
+        transaction.fetch_all("DELETE FROM sessions WHERE key = ?", (stream,))
+    return bool(messages)

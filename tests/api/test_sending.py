@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
+from itertools import groupby
 
 import httpx
 import pytest
@@ -16,14 +18,19 @@ NDJSON = "application/x-ndjson"
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 
-TYPES = ["ready", "start", "chunk", "chunk", "chunk", "complete"]
+TYPES = ["ready", "start", "chunk", "complete"]
+
+
+def kinds(types: Iterable[str]) -> list[str]:
+    """However many chunks there are: a busy server joins words."""
+    return [kind for kind, _ in groupby(types)]
 
 
 def test_as_sse(caller: Caller, session_id: str) -> None:
     response = caller.send(session_id, headers={"Accept": SSE})
     events = sse_events(response.content)
     assert (response.status_code, response.headers["content-type"]) == (200, SSE)
-    assert [event.event for event in events] == TYPES
+    assert kinds(event.event for event in events) == TYPES
     assert json.loads(events[-1].data)["full_content"] == "one two three"
 
 
@@ -31,7 +38,7 @@ def test_as_ndjson(caller: Caller, session_id: str) -> None:
     response = caller.send(session_id, headers={"Accept": NDJSON})
     events = ndjson_events(response.content)
     assert (response.status_code, response.headers["content-type"]) == (200, NDJSON)
-    assert [event["type"] for event in events] == TYPES
+    assert kinds(event["type"] for event in events) == TYPES
     assert "".join(event["content"] for event in events if event["type"] == "chunk") == "one two three"
 
 
@@ -56,7 +63,7 @@ def test_the_promise_leads_to_the_events_of_the_answer(caller: Caller, session_i
     by_url = caller.http.get(told["stream_url"], headers={"Accept": SSE})
     from_cursor = caller.http.get(f"/api/sessions/{session_id}/events?format=json&after={told['cursor']}").json()
     events = sse_events(by_url.content)[1:]
-    assert [event.event for event in events] == TYPES[1:]
+    assert kinds(event.event for event in events) == TYPES[1:]
     assert from_cursor["events"][0] == json.loads(events[0].data)
 
 

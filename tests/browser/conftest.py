@@ -26,8 +26,9 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 LOOKS: dict[str, Any] = {"viewport": {"width": 1200, "height": 800}, "locale": "en-GB"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    # For this folder only: while Playwright runs, its loop is the thread's, and no other test gets one of its own.
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

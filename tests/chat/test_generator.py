@@ -4,12 +4,15 @@ import asyncio
 import json
 import logging
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
 
+from server.chat import transcript
 from server.chat.generator import Limits
 from server.chat.models import Message, Options, sha256
 from server.chat.provider import Finish, FinishReason, Source, Sources, Text, Thinking, Turn, Usage
@@ -231,7 +234,7 @@ async def test_the_last_resort_is_not_its_own_fallback(path: Path) -> None:
 
 
 async def timed_out(path: Path, script: list[Step], limits: Limits) -> Message:
-    async with chatting(path, Scripted(script), limits=limits) as chat:
+    async with chatting(path, Scripted(script), limits=replace(limits, attempts=1)) as chat:
         message = await chat.answer()
         assert message.status == "failed"
         assert (await whole(chat, message))["problem"]["code"] == "provider_timeout"
@@ -240,7 +243,18 @@ async def timed_out(path: Path, script: list[Step], limits: Limits) -> Message:
 
 
 async def test_a_provider_that_says_nothing_is_given_up(path: Path) -> None:
-    await timed_out(path, [hanging()], Limits(first_text_timeout=0.1, delta_timeout=0.05))
+    await timed_out(path, [hanging()], Limits(first_text_timeout=0.1, delta_timeout=20))
+
+
+async def test_a_provider_that_says_nothing_is_asked_again_and_then_another(path: Path) -> None:
+    limits = Limits(first_text_timeout=0.05, first_delay=0.001, attempts=2)
+    other = Scripted(answering("I do"), name="other")
+    async with chatting(path, Scripted([hanging()]), other, limits=limits, fallback=("other", "other-1")) as chat:
+        message = await chat.answer()
+        assert (message.status, message.content, message.provider) == ("completed", "I do", "other")
+        told = [said(event)["problem"]["code"] for event in await chat.events(message) if event.type == "retrying"]
+        assert told == ["provider_timeout", "provider_timeout"]
+        assert (len(chat.provider.prompts), chat.provider.open) == (2, 0)
 
 
 async def test_a_provider_that_falls_silent_is_given_up_and_its_text_kept(path: Path) -> None:
@@ -564,6 +578,30 @@ async def test_a_storage_that_fails_does_not_keep_the_process_and_the_next_run_e
         [message] = (await kept.store.history(OWNER, "s", None, 1)).messages
         assert message.content == "half"
         assert message.status == ("cancelled" if somebody_stops_it else "interrupted")
+
+
+async def test_a_mistake_of_ours_at_the_end_ends_the_answer_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody writes it any more: were it left as it is, its session would be busy until the next start."""
+    async with chatting(path, Scripted([Text("whole"), hanging()], answering("next"))) as chat:
+        accepted = await chat.ask()
+        await chat.until(accepted, "chunk")
+        monkeypatch.setattr(transcript, "ended", mistaken_once(transcript.ended))
+        await chat.service.cancel(OWNER, accepted.answer.id)
+        message = await chat.message(accepted)
+        assert (message.status, message.content) == ("cancelled", "whole")  # it was asked for before
+        assert types(await chat.events(message)) == ["start", "chunk", "complete"]
+        assert (await chat.answer()).content == "next"
+
+
+def mistaken_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    mistakes = [LookupError("a mistake")]
+
+    def mistaken(*arguments: Any) -> Any:
+        if mistakes:
+            raise mistakes.pop()
+        return function(*arguments)
+
+    return mistaken
 
 
 async def test_draining_an_idle_generator_is_over_at_once(path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from server.chat.errors import (
     NotActive,
     NotFound,
     Overloaded,
+    StorageUnavailable,
     UnknownModel,
 )
 from server.chat.models import Options
@@ -176,6 +178,19 @@ async def test_one_key_is_one_call_of_the_provider(path: Path) -> None:
         assert len(chat.provider.prompts) == chat.service.answers == 1
 
 
+async def test_what_a_key_stands_for_is_told_while_nothing_new_is_accepted(path: Path) -> None:
+    async with chatting(path, Scripted([Text("yes"), hanging()]), max_answers=1) as chat:
+        first = await chat.ask("one", idempotency_key="k")
+        assert (await chat.ask("one", idempotency_key="k")).answer.id == first.answer.id
+        with pytest.raises(Overloaded):
+            await chat.ask("one", idempotency_key="other")
+        with pytest.raises(IdempotencyKeyReused):
+            await chat.ask("another", idempotency_key="k")
+        await chat.service.drain(0)
+        assert (await chat.ask("one", idempotency_key="k")).answer.status == "interrupted"
+        assert len(chat.provider.prompts) == 1
+
+
 async def test_other_keys_of_a_provider_are_the_same_request(path: Path) -> None:
     async with chatting(path) as chat:
         first = await chat.ask("one", idempotency_key="k", api_keys={"scripted": "sk-1"})
@@ -330,14 +345,26 @@ async def test_a_deleted_session_is_stopped_told_and_gone(path: Path) -> None:
         assert await chat.kept.rows("SELECT * FROM sessions") == []
 
 
+async def test_what_could_not_be_deleted_at_once_is_deleted_later(path: Path) -> None:
+    async with chatting(path) as chat:
+        await chat.answer()
+        disk = Disk(chat.kept.database)
+        disk.room = 1  # enough to take it out of sight
+        with pytest.raises(StorageUnavailable):
+            await chat.service.delete_session(OWNER, "s")
+        disk.room = math.inf
+        await chat.service.keep_house()
+        assert await chat.kept.rows("SELECT * FROM sessions") == []
+
+
 async def test_events_expire_by_the_age_of_their_answers(path: Path) -> None:
     async with chatting(path) as chat:
         message = await chat.answer()
         before = seqs(await chat.kept.events(message.stream))
-        await chat.service.expire()
+        await chat.service.keep_house()
         assert seqs(await chat.kept.events(message.stream)) == before
         chat.service._clock = lambda: datetime(2999, 1, 1, tzinfo=UTC)
-        await chat.service.expire()
+        await chat.service.keep_house()
         assert await chat.kept.events(message.stream) == []
 
 

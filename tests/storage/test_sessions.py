@@ -174,6 +174,37 @@ async def test_a_hidden_session_waits_to_be_purged(kept: Kept) -> None:
     assert await kept.store.hidden_sessions() == []
 
 
+async def test_a_session_with_an_answer_under_way_is_not_purged_under_it(kept: Kept) -> None:
+    accepted, new = await kept.ask("one")
+    await kept.store.hide_session(OWNER, "s")
+    assert await kept.store.hidden_sessions() == []
+    with pytest.raises(NotFound):  # when it is ended, and looked at
+        await kept.finish(accepted, new.claim, "eins")
+    assert await kept.store.hidden_sessions() == [accepted.answer.stream]
+
+
+async def test_a_long_session_is_purged_in_steps_that_others_can_come_between(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "PURGE_BATCH", 3)
+    monkeypatch.setattr(storing, "PURGE_MESSAGES", 1)
+    message = await kept.answer("one", "x" * 140, key="k")
+    await kept.store.hide_session(OWNER, "s")
+    await kept.store.create_session(OWNER, "other", "", NOON)
+    left: list[int] = []
+
+    async def write() -> None:
+        while not left or left[-1]:
+            await kept.store.rename_session(OWNER, "other", "x")
+            query = "SELECT COUNT(*) FROM events WHERE session = ?"
+            left.append((await kept.rows(query, message.stream))[0][0])
+
+    await asyncio.gather(kept.store.purge_session(message.stream), write())
+    assert len(set(left)) > 3
+    for table in ("messages", "idempotency", "claims"):
+        assert await kept.rows(f"SELECT * FROM {table}") == []
+
+
 # Expiry.
 
 LATER = "2026-01-02T12:00:00.000Z"
