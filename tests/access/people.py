@@ -1,4 +1,4 @@
-"""Two people with a token each, and one server that asks for it."""
+"""Two people with a token each, and the name that a server has in public."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from httpx_ws import WebSocketSession, connect_ws
 
 ADA = "xio_ada-0123456789abcdefghijklmnopqrstuvwxyz"
 BOB = "xio_bob-0123456789abcdefghijklmnopqrstuvwxyz"
+PUBLIC_HOST = "chat.example.com"
+PUBLIC = f"https://{PUBLIC_HOST}"
 
 
 def line(**tokens: str) -> str:

@@ -151,31 +151,49 @@ def deaf(server: ServerProcess) -> socket.socket:
     return connection
 
 
-def p99(server: ServerProcess, requests: int = 200) -> float:
-    times = []
+def fill(server: ServerProcess, session_id: str) -> None:
+    """Let the log hold more than the kernel does for a reader that takes nothing."""
+    question = {"content": "x" * 900_000, "model": "demo", "max_tokens": 1}
+    for _ in range(6):
+        httpx.post(f"{server.url}/api/sessions/{session_id}/messages", params={"wait": 30}, json=question, timeout=60)
+
+
+def p99(server: ServerProcess, rounds: int = 3, requests: int = 100) -> float:
+    """Of the best of some rounds: what else the machine does makes them longer, and never shorter."""
+    found = []
     with httpx.Client(base_url=server.url) as client:
-        for _ in range(requests):
-            began = time.perf_counter()
-            assert client.get("/api/sessions").status_code == 200
-            times.append(time.perf_counter() - began)
-    return sorted(times)[int(requests * 0.99) - 1]
+        for _ in range(rounds):
+            times = []
+            for _ in range(requests):
+                began = time.perf_counter()
+                assert client.get("/api/sessions").status_code == 200
+                times.append(time.perf_counter() - began)
+            found.append(sorted(times)[int(requests * 0.99) - 1])
+    return min(found)
 
 
-def test_500_slow_heads_and_200_readers_that_never_read_cost_nobody_else_anything(strict: ServerProcess) -> None:
-    url = f"{strict.url}/api/sessions/big/messages"
-    httpx.post(url, params={"wait": 60}, json={"content": "x " * 20_000, "model": "echo"}, timeout=60)
-    quiet, before, open_before = p99(strict), memory(strict), files(strict)
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[ServerProcess]:
+    """Times that are long enough to measure in."""
+    with running(tmp_path, XIONIMUS_HEAD_TIMEOUT="6", XIONIMUS_STREAM_SEND_TIMEOUT="6") as server:
+        yield server
+
+
+def test_500_slow_heads_and_200_readers_that_never_read_cost_nobody_else_anything(patient: ServerProcess) -> None:
+    fill(patient, "big")
+    quiet, before, open_before = p99(patient), memory(patient), files(patient)
     with ExitStack() as connections:
         for _ in range(500):
-            connection = connections.enter_context(socket.create_connection(("127.0.0.1", strict.port)))
+            connection = connections.enter_context(socket.create_connection(("127.0.0.1", patient.port)))
             connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
         for _ in range(200):
-            connection = connections.enter_context(deaf(strict))
+            connection = connections.enter_context(deaf(patient))
             connection.sendall(b"GET /api/sessions/big/events?after=0 HTTP/1.1\r\n" + HOST + b"\r\n")
-        loud, after = p99(strict), memory(strict)
-        wait_for_files(strict, open_before + 220)  # the slow ones are let go, though they do not close
+        loud, after = p99(patient), memory(patient)
+        assert files(patient) >= open_before + 700  # all of them were there to the end
+        wait_for_files(patient, open_before + 20)  # they are let go, though they do not close
     assert after - before < 100
-    assert loud < max(2 * quiet, 0.1)  # below that, the machine's own noise is larger
+    assert loud < max(2 * quiet, 0.02)  # below that, the machine's own noise is larger
 
 
 def frame(opcode: int, payload: bytes = b"", fin: bool = True) -> bytes:
@@ -209,9 +227,7 @@ def test_a_flood_of_frames_closes_the_socket(strict: ServerProcess, flood: bytes
 
 
 def test_a_socket_that_never_reads_is_let_go(strict: ServerProcess) -> None:
-    url = f"{strict.url}/api/sessions/deaf/messages"
-    for _ in range(6):  # more than the kernel holds for a reader
-        httpx.post(url, params={"wait": 30}, json={"content": "x" * 900_000}, timeout=60)
+    fill(strict, "deaf")
     before = files(strict)
     with deaf(strict) as connection:
         connection.sendall(upgrade("/ws/chat/deaf?after=0", "Host: 127.0.0.1"))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
 from server.access.hosts import Hosts, is_loopback
 from tests.access.raw import exchange, handshake, status_of, upgrade
-from tests.serving import ServerProcess, running
+from tests.serving import ServerProcess
 
 GOOD = [
     "localhost",
@@ -63,39 +61,33 @@ def test_what_others_can_reach_is_no_loopback(name: str) -> None:
     assert not is_loopback(name)
 
 
-@pytest.fixture(scope="module")
-def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with running(tmp_path_factory.mktemp("named"), XIONIMUS_ALLOWED_HOSTS="chat.example.com") as server:
-        yield server
-
-
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80"])
 @pytest.mark.parametrize(
     "path", ["/", "/docs", "/healthz", "/api/sessions", "/api/sessions/s/events", "/static/docs.js"]
 )
-def test_another_name_is_refused_on_every_route(named: ServerProcess, path: str, host: str) -> None:
-    answer = httpx.get(named.url + path, headers={"Host": host})
+def test_another_name_is_refused_on_every_route(public: ServerProcess, path: str, host: str) -> None:
+    answer = httpx.get(public.url + path, headers={"Host": host})
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_host")
 
 
-def test_a_configured_name_is_served(named: ServerProcess) -> None:
-    assert httpx.get(f"{named.url}/api/sessions", headers={"Host": "chat.example.com"}).status_code == 200
+def test_a_configured_name_is_served(public: ServerProcess) -> None:
+    assert httpx.get(f"{public.url}/api/sessions", headers={"Host": "chat.example.com"}).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("host", "status"),
     [("Host: evil.example", 403), ("Host: 127.0.0.1", 101), ("Host: chat.example.com", 101)],
 )
-def test_a_socket_is_refused_before_it_is_accepted(named: ServerProcess, host: str, status: int) -> None:
-    assert handshake(named, upgrade("/ws/chat/s", host)) == status
+def test_a_socket_is_refused_before_it_is_accepted(public: ServerProcess, host: str, status: int) -> None:
+    assert handshake(public, upgrade("/ws/chat/s", host)) == status
 
 
 @pytest.mark.parametrize("hosts", ["", "Host: 127.0.0.1\r\nHost: 127.0.0.1\r\n"])
-def test_no_host_or_two_are_refused(named: ServerProcess, hosts: str) -> None:
-    answer = exchange(named, f"GET /healthz HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n".encode())
+def test_no_host_or_two_are_refused(public: ServerProcess, hosts: str) -> None:
+    answer = exchange(public, f"GET /healthz HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n".encode())
     assert status_of(answer) == 400
 
 
 @pytest.mark.parametrize("hosts", [(), ("Host: 127.0.0.1", "Host: 127.0.0.1")])
-def test_no_host_or_two_are_refused_on_a_socket(named: ServerProcess, hosts: tuple[str, ...]) -> None:
-    assert handshake(named, upgrade("/ws/chat/s", *hosts)) == 400
+def test_no_host_or_two_are_refused_on_a_socket(public: ServerProcess, hosts: tuple[str, ...]) -> None:
+    assert handshake(public, upgrade("/ws/chat/s", *hosts)) == 400

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
+from tests.access.people import PUBLIC
 from tests.access.raw import handshake, upgrade
-from tests.serving import ServerProcess, running
+from tests.serving import ServerProcess
 
-PUBLIC = "https://chat.example.com"
 EVIL = "https://evil.example"
-
-
-@pytest.fixture(scope="module")
-def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with running(tmp_path_factory.mktemp("public"), XIONIMUS_ALLOWED_ORIGINS=f"{PUBLIC},https://app.example") as server:
-        yield server
 
 
 ALLOWED: list[dict[str, str]] = [
