@@ -91,3 +91,19 @@ def test_no_host_or_two_are_refused(public: ServerProcess, hosts: str) -> None:
 @pytest.mark.parametrize("hosts", [(), ("Host: 127.0.0.1", "Host: 127.0.0.1")])
 def test_no_host_or_two_are_refused_on_a_socket(public: ServerProcess, hosts: tuple[str, ...]) -> None:
     assert handshake(public, upgrade("/ws/chat/s", *hosts)) == 400
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/api/sessions", "/static/docs.js", "/ws", "/ws/chat/a/b"])
+def test_a_socket_to_where_there_is_none_is_refused_in_the_handshake(public: ServerProcess, path: str) -> None:
+    answer = exchange(public, upgrade(path, "Host: 127.0.0.1"))
+    assert status_of(answer) == 404
+    assert b'"code":"not_found"' in answer
+    assert b"x-content-type-options: nosniff" in answer.lower()
+    assert "Traceback" not in public.log
+
+
+def test_an_address_of_sockets_says_so_to_a_plain_request(public: ServerProcess) -> None:
+    """As it arrives from a proxy that was not told to pass upgrades on."""
+    answer = httpx.get(f"{public.url}/ws/chat/s")
+    assert (answer.status_code, answer.json()["code"]) == (426, "upgrade_required")
+    assert answer.headers["upgrade"] == "websocket"

@@ -141,7 +141,7 @@ async def ask_in_vain(seen: Seen, vendor: str, failure: str, keys: dict[str, str
 async def test_a_key_is_nowhere_after_every_failure_of_every_provider(tmp_path: Path) -> None:
     async with watched(tmp_path) as seen:
         ways = itertools.product(VENDORS, FAILURES)
-        keys = ({}, dict.fromkeys(VENDORS, CANARY))
+        keys: tuple[dict[str, str], ...] = ({}, dict.fromkeys(VENDORS, CANARY))
         await asyncio.gather(*(ask_in_vain(seen, *way, each) for way in ways for each in keys))
         sent = {
             (request.headers.get("authorization"), request.headers.get("x-api-key")) for request in seen.vendor.requests
