@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.access.people import ADA
-from tests.access.raw import exchange, upgrade
+from tests.access.raw import exchange, status_of, upgrade
 from tests.serving import ServerProcess
 
 WRITING = """fetch("/api/sessions", {
@@ -48,6 +48,25 @@ def test_refusals_have_them_too(server: ServerProcess, headers: dict[str, str]) 
 def test_a_refused_socket_has_them_too(server: ServerProcess) -> None:
     answer = exchange(server, upgrade("/ws/chat/s", "Host: evil.example"))
     assert b"x-content-type-options: nosniff" in answer.lower()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n" + b"X: x\r\n" * 200 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nno header\r\n\r\n", 400),
+        (upgrade("/ws/chat/s", "Host: 127.0.0.1", "Cookie: " + "x" * 9_000), 431),
+    ],
+)
+def test_what_is_refused_before_it_is_a_request_has_them_too(
+    server: ServerProcess, request_: bytes, status: int
+) -> None:
+    answer = exchange(server, request_)
+    assert status_of(answer) == status
+    head = answer.partition(b"\r\n\r\n")[0].decode().lower()
+    for name, value in EVERYWHERE.items():
+        assert f"{name}: {value}" in head
+    assert "content-security-policy: default-src 'none'" in head
 
 
 def test_each_answer_has_an_id_of_its_own(server: ServerProcess) -> None:
