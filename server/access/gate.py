@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable
+from functools import partial
 from time import monotonic
 
 from starlette.datastructures import Headers, QueryParams
@@ -20,12 +21,12 @@ from structlog.contextvars import bind_contextvars
 from server.access import sign_in
 from server.access.headers import default_headers
 from server.access.hosts import Hosts, is_loopback
-from server.access.limits import CallerLimits
+from server.access.limits import CallerLimits, place_of
 from server.access.origins import Origins
 from server.access.tickets import Tickets
 from server.access.tokens import Tokens
 from server.api.errors import ProblemError, problem_of, respond
-from server.api.requests import OWNER_KEY
+from server.api.requests import COUNT_KEY, OWNER_KEY
 from server.streaming.events import encode
 from server.transports.websocket import CloseCode
 
@@ -57,7 +58,9 @@ class Gate:
             if (allowed := self._preflight(scope, visit.headers)) is not None:
                 return await Response(status_code=204, headers=allowed)(scope, receive, visit.send)
             owner = scope[OWNER_KEY] = self._owner(scope, visit.headers)
-            with self._limits.within(self._limited(scope, owner)):
+            limited = self._limited(scope, owner)
+            scope[COUNT_KEY] = partial(self._limits.count, limited)
+            with self._limits.within(limited):
                 if owner is None and scope["path"] not in OPEN:
                     raise ProblemError("unauthorized", "send your token as `Authorization: Bearer TOKEN`, or sign in")
                 await self._app(scope, receive, visit.send)
@@ -98,7 +101,7 @@ class Gate:
         address = scope["client"][0] if scope.get("client") else ""
         if scope["path"] == "/healthz" or (not self._tokens and is_loopback(address)):
             return None
-        return f"address {address}"
+        return f"address {place_of(address)}"
 
 
 class Visit:
@@ -118,6 +121,8 @@ class Visit:
         # No coroutine of its own: every event of every stream passes here.
         if message["type"] in STARTS:
             self._complete(message)
+        elif message["type"] == "websocket.accept":
+            self._status = 101
         return self._send(message)
 
     def _complete(self, message: Message) -> None:
@@ -147,7 +152,7 @@ class Visit:
     async def _accept_and_close(self, code: str, told: str, receive: Receive) -> None:
         # A browser learns a close code, but never the status of a refused handshake.
         await receive()
-        await self._send({"type": "websocket.accept"})
+        await self.send({"type": "websocket.accept"})
         await self._send({"type": "websocket.send", "text": told})
         close = CloseCode.UNAUTHORIZED if code == "unauthorized" else CloseCode.UNAVAILABLE
         await self._send({"type": "websocket.close", "code": close})

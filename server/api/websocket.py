@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from server.api import schemas
 from server.api.errors import ProblemError, path_of, problem_of, respond
 from server.api.operation import Frames, Operation, operation
-from server.api.requests import cursor_in, owner_of
+from server.api.requests import count_frame, cursor_in, owner_of
 from server.chat.errors import ChatError, NotFound
 from server.chat.models import now, timestamp
 from server.chat.reading import Reader
@@ -115,6 +115,7 @@ class WebSocketAPI:
                 await _tell_problem(websocket, error)
 
     async def _obey(self, websocket: WebSocket, session_id: str, text: str | None) -> None:
+        count_frame(websocket)
         if text is None:
             raise ProblemError("bad_request", "send text frames with a JSON object each")
         frame = FRAMES.validate_json(text)

@@ -15,7 +15,10 @@ from tests.access.people import ADA, bearer, line, socket_to
 from tests.serving import ServerProcess, running
 
 # One for each test, who has done nothing before it.
-TOKEN = {name: f"xio_{name}-0123456789abcdefghijklmnopqrstuvwxyz" for name in ("cleo", "dora", "edda", "finn", "gina")}
+TOKEN = {
+    name: f"xio_{name}-0123456789abcdefghijklmnopqrstuvwxyz"
+    for name in ("cleo", "dora", "edda", "finn", "gina", "hugo")
+}
 REQUESTS = 20
 
 
@@ -77,6 +80,26 @@ def test_streams_beyond_the_limit_are_refused_until_one_is_closed(narrow: Server
             assert again.json()["code"] == "too_many_streams"
             time.sleep(0.5)
         assert again.status_code == 200
+
+
+def test_frames_on_a_socket_are_requests_too(narrow: ServerProcess) -> None:
+    with socket_to(f"{narrow.url}/ws/chat/frames", bearer(TOKEN["hugo"])) as socket:
+        assert socket.receive_json(timeout=10)["type"] == "ready"
+        for _ in range(REQUESTS + 5):
+            socket.send_json({"type": "ping"})
+        told = [socket.receive_json(timeout=10) for _ in range(REQUESTS + 5)]
+    refused = [each["problem"] for each in told if each["type"] == "error"]
+    assert [problem["code"] for problem in refused] == ["rate_limited"] * 6  # the socket itself was the first request
+    assert 1 <= refused[0]["retry_after"] <= 60
+    with client_of(narrow, "hugo") as hugo:
+        assert hugo.get("/api/sessions").status_code == 429
+
+
+def test_a_network_of_ipv6_is_one_caller(proxied: ServerProcess) -> None:
+    """Who has one has 2^64 addresses."""
+    statuses = [forwarded(proxied, f"2001:db8:0:7::{number:x}").status_code for number in range(8)]
+    assert statuses == [401] * 5 + [429] * 3
+    assert forwarded(proxied, "2001:db8:0:8::1").status_code == 401
 
 
 def test_answers_at_once_are_limited_for_each(narrow: ServerProcess) -> None:
