@@ -74,7 +74,7 @@ class Gate:
         hosts = headers.getlist("host")
         if len(hosts) != 1:
             raise ProblemError("bad_request", "send one Host header")
-        local = scope["server"][0] if scope.get("server") else None
+        local = local_of(scope)
         if not self._hosts.allow(hosts[0], local):
             raise ProblemError("forbidden_host", "add the name to XIONIMUS_ALLOWED_HOSTS if it is this server's")
         changes = scope["type"] == "websocket" or scope["method"] not in READING
@@ -86,13 +86,20 @@ class Gate:
 
     def _owner(self, scope: Scope, headers: Headers) -> str | None:
         if not self._tokens:
-            return LOCAL
+            return self._local(scope)
         token = sign_in.token_in(headers)
         if token is not None:
             return self._tokens.name_of(token)
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and b"ticket=" in scope["query_string"]:
             return self._tickets.owner(QueryParams(scope["query_string"])["ticket"], scope["path"])
         return None
+
+    def _local(self, scope: Scope) -> str:
+        # The settings refuse to listen for others without tokens; whoever else starts the server may still do so.
+        local = local_of(scope)
+        if local is not None and not is_loopback(local):
+            raise ProblemError("unauthorized", "without tokens only loopback is served; see `xionimus token add NAME`")
+        return LOCAL
 
     def _limited(self, scope: Scope, owner: str | None) -> str | None:
         """Whose limits count: a token's owner, else an address. With a space in it, that is nobody's name."""
@@ -102,6 +109,11 @@ class Gate:
         if scope["path"] == "/healthz" or (not self._tokens and is_loopback(address)):
             return None
         return f"address {place_of(address)}"
+
+
+def local_of(scope: Scope) -> str | None:
+    """The address at which a connection has arrived."""
+    return scope["server"][0] if scope.get("server") else None
 
 
 class Visit:

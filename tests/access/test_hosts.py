@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.access.hosts import Hosts, is_loopback
+from server.app import Application
+from server.settings import Settings
 from tests.access.raw import exchange, handshake, status_of, upgrade
 from tests.serving import ServerProcess
 
@@ -107,3 +112,26 @@ def test_an_address_of_sockets_says_so_to_a_plain_request(public: ServerProcess)
     answer = httpx.get(f"{public.url}/ws/chat/s")
     assert (answer.status_code, answer.json()["code"]) == (426, "upgrade_required")
     assert answer.headers["upgrade"] == "websocket"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("address", "status"), [("127.0.0.1", 200), ("::1", 200), ("192.0.2.7", 401)])
+async def test_without_tokens_only_loopback_is_served_whoever_started_the_server(
+    address: str, status: int, tmp_path: Path
+) -> None:
+    """As with uvicorn's own command line, which may listen on what it likes."""
+    application = Application(Settings(database_url=f"sqlite:///{tmp_path}/x.db"))
+    transport = httpx.ASGITransport(Addressed(application.asgi, address))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        assert (await client.get("/api/providers")).status_code == status
+
+
+class Addressed:
+    """What arrives at `app` has come to `address`."""
+
+    def __init__(self, app: ASGIApp, address: str) -> None:
+        self._app = app
+        self._address = address
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, "server": (self._address, 8000)}, receive, send)
