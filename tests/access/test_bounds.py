@@ -126,6 +126,37 @@ def test_a_stream_goes_on_when_the_time_for_a_body_is_over(strict: ServerProcess
         assert any("still here" in line for line in lines)
 
 
+POST = b"POST /api/sessions HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get(),
+        POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
+        POST + b"Content-Length: +2\r\n\r\n{}",
+        POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        CHUNKED + b"2;a\nb\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"2\r\n{}XX0\r\n\r\n",
+        CHUNKED + b"f" * 17 + b"\r\n{}",
+        b"GET /healthz HTTP/1.1\nHost: 127.0.0.1\n\n",
+        get(b"X: a\r\n b\r\n"),
+        get(b"X: a\rb\r\n"),
+        get(b"X: a\0b\r\n"),
+    ],
+    ids=["both lengths", "two lengths", "a sign", "two codings", "no coding", "a space", "a line feed in a size",
+         "no end of a chunk", "a large size", "line feeds", "a folded line", "a carriage return", "a NUL"],
+)  # fmt: skip
+def test_what_a_proxy_could_read_in_another_way_is_refused(strict: ServerProcess, request_: bytes) -> None:
+    """Or one request could be hidden in another."""
+    answer = exchange(strict, request_)
+    assert status_of(answer) == 400
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 def memory(server: ServerProcess) -> float:
     """MB that are resident."""
     pages = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1])
