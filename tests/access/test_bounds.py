@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests import plain
 from tests.access.raw import exchange, handshake, read_to_end, status_of, upgrade
 from tests.serving import ServerProcess, running
 
@@ -117,12 +117,12 @@ def test_a_body_that_does_not_end_is_not_waited_for(strict: ServerProcess, path:
 
 
 def test_a_stream_goes_on_when_the_time_for_a_body_is_over(strict: ServerProcess) -> None:
-    httpx.post(f"{strict.url}/api/sessions", json={"id": "long"})
-    with httpx.stream("GET", f"{strict.url}/api/sessions/long/events", timeout=10) as stream:
+    plain.post(f"{strict.url}/api/sessions", json={"id": "long"})
+    with plain.stream("GET", f"{strict.url}/api/sessions/long/events", timeout=10) as stream:
         lines = stream.iter_lines()
         next(lines)
         time.sleep(3)
-        httpx.patch(f"{strict.url}/api/sessions/long", json={"title": "still here"})
+        plain.patch(f"{strict.url}/api/sessions/long", json={"title": "still here"})
         assert any("still here" in line for line in lines)
 
 
@@ -186,33 +186,32 @@ def fill(server: ServerProcess, session_id: str) -> None:
     """Let the log hold more than the kernel does for a reader that takes nothing."""
     question = {"content": "x" * 900_000, "model": "demo", "max_tokens": 1}
     for _ in range(6):
-        httpx.post(f"{server.url}/api/sessions/{session_id}/messages", params={"wait": 30}, json=question, timeout=60)
+        plain.post(f"{server.url}/api/sessions/{session_id}/messages", params={"wait": 30}, json=question, timeout=60)
 
 
-def p99(server: ServerProcess, rounds: int = 3, requests: int = 100) -> float:
-    """Of the best of some rounds: what else the machine does makes them longer, and never shorter."""
-    found = []
-    with httpx.Client(base_url=server.url) as client:
-        for _ in range(rounds):
-            times = []
-            for _ in range(requests):
-                began = time.perf_counter()
-                assert client.get("/api/sessions").status_code == 200
-                times.append(time.perf_counter() - began)
-            found.append(sorted(times)[int(requests * 0.99) - 1])
-    return min(found)
+def p99(server: ServerProcess, requests: int = 100) -> float:
+    times = []
+    with plain.Client(base_url=server.url) as client:
+        for _ in range(requests):
+            began = time.perf_counter()
+            assert client.get("/api/sessions").status_code == 200
+            times.append(time.perf_counter() - began)
+    return sorted(times)[int(requests * 0.99) - 1]
 
 
 @pytest.fixture
 def patient(tmp_path: Path) -> Iterator[ServerProcess]:
     """Times that are long enough to measure in."""
-    with running(tmp_path, XIONIMUS_HEAD_TIMEOUT="6", XIONIMUS_STREAM_SEND_TIMEOUT="6") as server:
+    with running(tmp_path, XIONIMUS_HEAD_TIMEOUT="4", XIONIMUS_STREAM_SEND_TIMEOUT="4") as server:
         yield server
 
 
 def test_500_slow_heads_and_200_readers_that_never_read_cost_nobody_else_anything(patient: ServerProcess) -> None:
     fill(patient, "big")
-    quiet, before, open_before = p99(patient), memory(patient), files(patient)
+    # Of the best of some rounds: what else the machine does makes them longer, and never shorter.
+    quiet, before, open_before = min(p99(patient) for _ in range(3)), memory(patient), files(patient)
+    loud: list[float] = []
+    after = before
     with ExitStack() as connections:
         for _ in range(500):
             connection = connections.enter_context(socket.create_connection(("127.0.0.1", patient.port)))
@@ -220,11 +219,15 @@ def test_500_slow_heads_and_200_readers_that_never_read_cost_nobody_else_anythin
         for _ in range(200):
             connection = connections.enter_context(deaf(patient))
             connection.sendall(b"GET /api/sessions/big/events?after=0 HTTP/1.1\r\n" + HOST + b"\r\n")
-        loud, after = p99(patient), memory(patient)
-        assert files(patient) >= open_before + 700  # all of them were there to the end
+        while len(loud) < 4:
+            found, after = p99(patient), max(after, memory(patient))
+            if files(patient) < open_before + 700:
+                break  # not all of them were there to the end of it
+            loud.append(found)
         wait_for_files(patient, open_before + 20)  # they are let go, though they do not close
     assert after - before < 100
-    assert loud < max(2 * quiet, 0.02)  # below that, the machine's own noise is larger
+    assert min(loud) < max(2 * quiet, 0.02)  # below that, the machine's own noise is larger
+    assert max(loud) < max(10 * quiet, 0.3)  # also while all of them are still being sent what the kernel takes
 
 
 def frame(opcode: int, payload: bytes = b"", fin: bool = True) -> bytes:
