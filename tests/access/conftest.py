@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests import plain
 from tests.access.people import ADA, BOB, PUBLIC, PUBLIC_HOST, TOKENS, bearer
 from tests.serving import ServerProcess, running
 
@@ -26,17 +27,17 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def ada(asking: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=asking.url, headers=bearer(ADA), timeout=30) as client:
+    with plain.Client(base_url=asking.url, headers=bearer(ADA), timeout=30) as client:
         yield client
 
 
 @pytest.fixture
 def bob(asking: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=asking.url, headers=bearer(BOB), timeout=30) as client:
+    with plain.Client(base_url=asking.url, headers=bearer(BOB), timeout=30) as client:
         yield client
 
 
 @pytest.fixture
 def nobody(asking: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=asking.url, timeout=30) as client:
+    with plain.Client(base_url=asking.url, timeout=30) as client:
         yield client

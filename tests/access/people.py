@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
 from httpx_ws import WebSocketSession, connect_ws
+
+from tests import plain
 
 ADA = "xio_ada-0123456789abcdefghijklmnopqrstuvwxyz"
 BOB = "xio_bob-0123456789abcdefghijklmnopqrstuvwxyz"
@@ -30,5 +31,5 @@ def bearer(token: str) -> dict[str, str]:
 @contextmanager
 def socket_to(url: str, headers: dict[str, str]) -> Iterator[WebSocketSession]:
     session: WebSocketSession
-    with httpx.Client(headers=headers) as client, connect_ws(url, client) as session:
+    with plain.Client(headers=headers) as client, connect_ws(url, client) as session:
         yield session

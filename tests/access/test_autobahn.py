@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import plain
 from tests.serving import free_port
 
 SHORT = "1.* 2.* 3.* 4.* 5.* 6.* 7.* 9.1.* 9.2.* 9.5.* 9.6.* 9.7.* 9.8.* 10.*"
@@ -44,7 +45,7 @@ def wait_for(port: int) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
-            httpx.get(f"http://127.0.0.1:{port}")
+            plain.get(f"http://127.0.0.1:{port}")
         except httpx.ConnectError:
             time.sleep(0.05)
         else:

@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 import schemathesis
 from httpx_ws import WebSocketDisconnect
@@ -30,6 +29,7 @@ from schemathesis.specs.openapi.checks import (
 from server.api.operation import operations as described
 from server.app import Application
 from server.settings import Settings
+from tests import plain
 from tests.access.people import socket_to
 from tests.serving import ServerProcess, running
 
@@ -154,4 +154,4 @@ def test_random_frames_get_an_answer_each_and_break_nothing(fuzzed: ServerProces
                     pass
             except WebSocketDisconnect as closed:
                 pytest.fail(f"closed with {closed.code}")
-    assert httpx.get(f"{fuzzed.url}/readyz").status_code == 200
+    assert plain.get(f"{fuzzed.url}/readyz").status_code == 200

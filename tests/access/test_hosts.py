@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.access.hosts import Hosts, is_loopback
 from server.app import Application
 from server.settings import Settings
+from tests import plain
 from tests.access.raw import exchange, handshake, status_of, upgrade
 from tests.serving import ServerProcess
 
@@ -71,12 +72,12 @@ def test_what_others_can_reach_is_no_loopback(name: str) -> None:
     "path", ["/", "/docs", "/healthz", "/api/sessions", "/api/sessions/s/events", "/static/docs.js"]
 )
 def test_another_name_is_refused_on_every_route(public: ServerProcess, path: str, host: str) -> None:
-    answer = httpx.get(public.url + path, headers={"Host": host})
+    answer = plain.get(public.url + path, headers={"Host": host})
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_host")
 
 
 def test_a_configured_name_is_served(public: ServerProcess) -> None:
-    assert httpx.get(f"{public.url}/api/sessions", headers={"Host": "chat.example.com"}).status_code == 200
+    assert plain.get(f"{public.url}/api/sessions", headers={"Host": "chat.example.com"}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_a_socket_to_where_there_is_none_is_refused_in_the_handshake(public: Ser
 
 def test_an_address_of_sockets_says_so_to_a_plain_request(public: ServerProcess) -> None:
     """As it arrives from a proxy that was not told to pass upgrades on."""
-    answer = httpx.get(f"{public.url}/ws/chat/s")
+    answer = plain.get(f"{public.url}/ws/chat/s")
     assert (answer.status_code, answer.json()["code"]) == (426, "upgrade_required")
     assert answer.headers["upgrade"] == "websocket"
 
@@ -122,7 +123,7 @@ async def test_without_tokens_only_loopback_is_served_whoever_started_the_server
     """As with uvicorn's own command line, which may listen on what it likes."""
     application = Application(Settings(database_url=f"sqlite:///{tmp_path}/x.db"))
     transport = httpx.ASGITransport(Addressed(application.asgi, address))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+    async with plain.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         assert (await client.get("/api/providers")).status_code == status
 
 

@@ -11,6 +11,7 @@ import pytest
 from httpx_ws import WebSocketDisconnect
 
 from server.settings import Settings, SettingsError, load_settings
+from tests import plain
 from tests.access.people import ADA, bearer, line, socket_to
 from tests.serving import ServerProcess, running
 
@@ -36,7 +37,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 def client_of(server: ServerProcess, name: str) -> httpx.Client:
-    return httpx.Client(base_url=server.url, headers=bearer(TOKEN[name]), timeout=30)
+    return plain.Client(base_url=server.url, headers=bearer(TOKEN[name]), timeout=30)
 
 
 def test_requests_beyond_the_rate_are_refused_until_later(narrow: ServerProcess) -> None:
@@ -48,13 +49,13 @@ def test_requests_beyond_the_rate_are_refused_until_later(narrow: ServerProcess)
         assert 1 <= int(refused.headers["retry-after"]) <= 60
         assert refused.json()["retry_after"] == int(refused.headers["retry-after"])
         assert gina.get("/api/sessions").status_code == 200
-        assert httpx.get(f"{narrow.url}/healthz").status_code == 200
+        assert plain.get(f"{narrow.url}/healthz").status_code == 200
 
 
 def test_guesses_at_a_token_count_for_the_address(narrow: ServerProcess) -> None:
-    answers = [httpx.get(f"{narrow.url}/api/sessions", headers=bearer(f"guess-{n}")) for n in range(REQUESTS + 5)]
+    answers = [plain.get(f"{narrow.url}/api/sessions", headers=bearer(f"guess-{n}")) for n in range(REQUESTS + 5)]
     assert [answer.status_code for answer in answers] == [401] * REQUESTS + [429] * 5
-    assert httpx.post(f"{narrow.url}/sign-in", data={"token": "guess"}).status_code == 429
+    assert plain.post(f"{narrow.url}/sign-in", data={"token": "guess"}).status_code == 429
     with client_of(narrow, "gina") as gina:
         assert gina.get("/api/sessions").status_code == 200
 
@@ -132,7 +133,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProces
 
 def forwarded(server: ServerProcess, address: str) -> httpx.Response:
     """The answer to somebody without a token at `address`, if a proxy can be believed."""
-    return httpx.get(f"{server.url}/api/sessions", headers={"X-Forwarded-For": address})
+    return plain.get(f"{server.url}/api/sessions", headers={"X-Forwarded-For": address})
 
 
 def test_a_forwarded_address_is_believed_from_a_configured_proxy(proxied: ServerProcess) -> None:
@@ -154,7 +155,7 @@ def test_without_configuration_no_proxy_is_believed(narrow: ServerProcess) -> No
 
 def cookie_of(server: ServerProcess, name: str, headers: dict[str, str]) -> str:
     """What signing in leaves. The token shown twice, so that it counts for its owner."""
-    answer = httpx.post(
+    answer = plain.post(
         f"{server.url}/sign-in", data={"token": TOKEN[name]}, headers={**headers, **bearer(TOKEN[name])}
     )
     cookie: str = answer.headers["set-cookie"]
@@ -165,7 +166,7 @@ def test_a_cookie_is_secure_when_the_proxy_says_https(proxied: ServerProcess) ->
     cookie = cookie_of(proxied, "finn", {"X-Forwarded-Proto": "https"})
     assert cookie.startswith("__Host-xionimus=")
     assert "Secure" in cookie
-    assert httpx.get(f"{proxied.url}/api/sessions", headers={"Cookie": cookie.partition(";")[0]}).status_code == 200
+    assert plain.get(f"{proxied.url}/api/sessions", headers={"Cookie": cookie.partition(";")[0]}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import plain
 from tests.access.people import ADA, TOKENS, bearer, socket_to
 from tests.access.raw import exchange
 from tests.serving import ServerProcess, running
@@ -31,12 +31,12 @@ def lines(server: ServerProcess) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("logging", ["json"], indirect=True)
 def test_every_line_names_its_request_and_no_body(logging: ServerProcess) -> None:
     question = {"content": "private words", "model": "echo"}
-    answer = httpx.post(
+    answer = plain.post(
         f"{logging.url}/api/sessions/s/messages", params={"wait": 20}, json=question, headers=bearer(ADA)
     )
     with socket_to(f"{logging.url}/ws/chat/s", bearer(ADA)) as socket:
         socket.receive_json(timeout=10)
-    httpx.get(f"{logging.url}/api/sessions")
+    plain.get(f"{logging.url}/api/sessions")
     named = {line.get("request_id"): line for line in lines(logging)}
     line = named[answer.headers["x-request-id"]]
     assert (line["method"], line["path"], line["status"]) == ("POST", "/api/sessions/s/messages", 200)
@@ -48,7 +48,7 @@ def test_every_line_names_its_request_and_no_body(logging: ServerProcess) -> Non
 
 @pytest.mark.parametrize("logging", ["json", "text"], indirect=True)
 def test_nobody_writes_a_line_of_the_log(logging: ServerProcess) -> None:
-    httpx.get(logging.url + FORGED, headers=bearer(ADA))
+    plain.get(logging.url + FORGED, headers=bearer(ADA))
     exchange(logging, f"GET {FORGED} HTTP/1.1\r\nHost: evil\r\nConnection: close\r\n\r\n".encode())
     exchange(logging, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nno\x1b[2Jheader\r\n\r\n")
     told = logging.log

@@ -11,6 +11,7 @@ from httpx_ws import WebSocketDisconnect
 from server.api.operation import Operation, operations
 from server.app import Application
 from server.settings import Settings
+from tests import plain
 from tests.access.people import socket_to
 from tests.api.test_bad_input import NO_JSON
 from tests.api.test_cursors import MALFORMED
@@ -42,8 +43,8 @@ def test_there_are_sixty() -> None:
 
 @pytest.mark.parametrize("transport", ["sse", "ndjson", "json", "websocket"])
 def test_what_is_no_cursor_is_refused(server: ServerProcess, transport: str) -> None:
-    httpx.post(f"{server.url}/api/sessions", json={"id": "nonsense"})
-    with httpx.Client(base_url=server.url) as client:
+    plain.post(f"{server.url}/api/sessions", json={"id": "nonsense"})
+    with plain.Client(base_url=server.url) as client:
         for cursor in set(CURSORS) - RIGHT:
             told = on_a_socket(server, cursor) if transport == "websocket" else over_http(client, cursor, transport)
             assert told == "bad_cursor", cursor
@@ -108,7 +109,7 @@ def changing() -> list[Operation]:
 def test_a_bad_body_is_refused_or_left_alone(server: ServerProcess, route: Operation) -> None:
     """Left alone by routes that take none: they answer as without it."""
     url = server.url + route.path.format(session_id="no-body", message_id="msg_none")
-    with httpx.Client() as client:
+    with plain.Client() as client:
         without = client.request(route.method, url).status_code
         for body, media_type in BODIES:
             answer = client.request(route.method, url, content=body, headers={"Content-Type": media_type})

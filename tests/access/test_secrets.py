@@ -20,6 +20,7 @@ import pytest
 from httpx_ws import AsyncWebSocketSession, aconnect_ws
 
 from server import logs
+from tests import plain
 from tests.access.people import ADA, BOB, TOKENS, bearer
 from tests.providers.wire import Connection, Reply, WireServer, events, response
 from tests.serving import ServerProcess, running
@@ -119,7 +120,7 @@ async def watched(folder: Path) -> AsyncIterator[Seen]:
             **keys,
             **addresses,
         ) as server:
-            async with httpx.AsyncClient(base_url=server.url, headers=bearer(ADA), timeout=60) as client:
+            async with plain.AsyncClient(base_url=server.url, headers=bearer(ADA), timeout=60) as client:
                 seen = Seen(server, vendor, client)
                 yield seen
                 await seen.look_around()

@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from server.app import Application
 from server.settings import Settings
+from tests import plain
 from tests.access.people import ADA, BOB, bearer, socket_to
 from tests.serving import ServerProcess
 
@@ -81,7 +82,7 @@ def paths(path: str, ids: Ids) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def ids(asking: ServerProcess) -> Ids:
     """Ada's: a finished answer, and one being written."""
-    with httpx.Client(base_url=asking.url, headers=bearer(ADA), timeout=30) as ada:
+    with plain.Client(base_url=asking.url, headers=bearer(ADA), timeout=30) as ada:
         url = f"/api/sessions/{SESSION}/messages"
         done = ada.post(url, params={"wait": 20}, json={"content": "secret", "model": "echo"}).json()
         active = ada.post(url, json={"content": "long", "model": "long"}).json()
