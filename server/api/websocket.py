@@ -128,8 +128,8 @@ class WebSocketAPI:
             await websocket.send_text(encode({"type": "pong", "timestamp": timestamp(now())}))
 
     async def _cancel(self, owner: str, session_id: str, message_id: str) -> None:
-        found = await self._service.message(owner, message_id)
-        if found.message.session_id != session_id:
+        found = await self._service.find(owner, message_id)
+        if found.session_id != session_id:
             raise NotFound(f"there is no message {message_id} in this session")
         await self._service.cancel(owner, message_id)
 
