@@ -30,7 +30,7 @@ from server.api.providers import ProvidersAPI
 from server.api.reading import LogResponses
 from server.api.sessions import SessionsAPI
 from server.api.stream import StreamAPI
-from server.api.websocket import WebSocketAPI
+from server.api.websocket import WebSocketAPI, nowhere
 from server.chat.errors import ChatError
 from server.chat.generator import Generator, Limits
 from server.chat.recovery import recover
@@ -169,6 +169,7 @@ class Application:
         settings = self.settings
         logs = LogResponses(self.connections, settings.stream_send_timeout)
         streams = StreamAPI(self.service, self.connections)
+        sockets = WebSocketAPI(self.service, self.connections, settings.stream_send_timeout)
         described = [
             route
             for part in (
@@ -177,6 +178,8 @@ class Application:
                 TicketsAPI(self.service, self._tickets),
                 ProvidersAPI(self.providers),
                 streams,
+                sockets,
+                SignIn(self._tokens),
                 HealthAPI(self.service, self._store.check),
                 MetricsAPI(self._collector()),
             )
@@ -185,10 +188,10 @@ class Application:
         return Starlette(
             routes=[
                 *described,
-                *WebSocketAPI(self.service, self.connections, settings.stream_send_timeout).routes(),
+                *sockets.routes(),
                 *streams.websocket_routes(),
+                nowhere(),
                 *openapi.routes(openapi.describe(described, __version__)),
-                *SignIn(self._tokens).routes(),
                 *page.routes(STATIC, VENDOR),
             ],
             middleware=[Middleware(StreamCompression)] if settings.stream_compression == "gzip" else [],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import string
-from asyncio import Future
+from asyncio import Future, Lock
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -163,6 +163,7 @@ class SqliteEventLog:
         self._blocks = Blocks(self._block)
         self._large: WeakValueDictionary[Cursor, Event] = WeakValueDictionary()
         self._dropped = 0
+        self._behind = Lock()
 
     def start(self) -> None:
         self.writer.start()
@@ -374,10 +375,12 @@ class SqliteEventLog:
 
     async def _page(self, tail: Tail, stream: Stream, after: Cursor, limit: int, max_bytes: int) -> Sequence[Event]:
         values = (stream, after.seq, limit + 1)
-        # The span is not taken from the tail: the log may have been trimmed this very moment.
-        rows, span = await self._database.read(
-            lambda connection: (load_page(connection, values, max_bytes), load_span(connection, stream))
-        )
+        # One after the other: hundreds who are far behind would keep all connections, and the loop, from others.
+        async with self._behind:
+            # The span is not taken from the tail: the log may have been trimmed this very moment.
+            rows, span = await self._database.read(
+                lambda connection: (load_page(connection, values, max_bytes), load_span(connection, stream))
+            )
         events = [self._event(stream, row) for row in rows]
         if after == span.oldest:
             return [event for event in events if event.cursor.seq > after.seq][:limit]
