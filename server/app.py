@@ -11,7 +11,6 @@ from pathlib import Path
 
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 
 from server import __version__, logs
 from server.access.gate import Gate
@@ -44,6 +43,7 @@ from server.storage.store import SqliteStore
 from server.streaming.measures import LoopLag
 from server.transports.compression import StreamCompression
 from server.transports.connections import Connections
+from server.transports.response import Outside
 
 logger = logging.getLogger(__name__)
 
@@ -194,15 +194,15 @@ class Application:
                 *openapi.routes(openapi.describe(described, __version__)),
                 *page.routes(STATIC, VENDOR),
             ],
-            middleware=[Middleware(StreamCompression)] if settings.stream_compression == "gzip" else [],
             exception_handlers=errors.handlers(),
             lifespan=self._lifespan,
         )
 
     def _gate(self) -> Gate:
         settings = self.settings
+        app = Outside(self.starlette)
         return Gate(
-            self.starlette,
+            StreamCompression(app) if settings.stream_compression == "gzip" else app,
             Hosts((*settings.allowed_hosts, settings.host.lower())),
             Origins(settings.allowed_origins),
             self._tokens,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from ipaddress import IPv4Address, ip_address, ip_network
 
 from limits import RateLimitItemPerMinute
@@ -17,6 +17,9 @@ from server.api.errors import ProblemError
 STREAMS_RETRY_AFTER = 5  # seconds
 
 
+_UNLIMITED = nullcontext()
+
+
 class CallerLimits:
     """`requests` a minute, over a sliding window; `streams`: open at once, with whatever else is open."""
 
@@ -26,12 +29,12 @@ class CallerLimits:
         self._streams = streams
         self._open: Counter[str] = Counter()
 
+    def within(self, caller: str | None) -> AbstractContextManager[None]:
+        """While a request of `caller` (None: no limits) is served. Raises ProblemError on entering."""
+        return _UNLIMITED if caller is None else self._within(caller)
+
     @contextmanager
-    def within(self, caller: str | None) -> Iterator[None]:
-        """While a request of `caller` (None: no limits) is served. Raises ProblemError."""
-        if caller is None:
-            yield
-            return
+    def _within(self, caller: str) -> Iterator[None]:
         self.count(caller)
         if self._open[caller] >= self._streams:
             raise ProblemError(

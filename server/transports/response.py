@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.chat.errors import ChatError
 from server.chat.reading import Cut, Reader
@@ -29,6 +30,8 @@ PART = 65_536
 # Seconds. Caddy's gzip holds a response back for good if it finds 512 bytes or more at its first look. So it has to
 # find `ready` alone there, and what follows at once is kept for a moment.
 FIRST_ALONE = 0.01
+
+OUTSIDE = "xionimus.outside"  # in the scope: where a response puts itself to be served by Outside
 
 Frame = Callable[[Sequence[Event]], bytes]
 
@@ -62,7 +65,10 @@ class LogResponse(Response):
         self.status_code = 200
         self.background = None
         # Some proxies know text/event-stream only without a charset, so Starlette must not add one.
-        self.init_headers({**HEADERS, **(headers or {}), "Content-Type": media_type})
+        self.raw_headers = [
+            *_raw(media_type),
+            *((name.lower().encode(), value.encode()) for name, value in (headers or {}).items()),
+        ]
         self._transport = transport
         self._frame = frame
         self._reader = reader
@@ -70,8 +76,14 @@ class LogResponse(Response):
         self._send_timeout = send_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (outside := scope.get(OUTSIDE)) is not None:
+            outside.append(self)
+        else:
+            await self.serve(scope["method"], receive, send)
+
+    async def serve(self, method: str, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        if scope["method"] != "HEAD" and not await self._stream(receive, send):
+        if method != "HEAD" and not await self._stream(receive, send):
             # Returning without the final chunk makes uvicorn close the connection: a client sees that it
             # was cut, not that it is finished.
             return
@@ -94,6 +106,30 @@ class LogResponse(Response):
             finally:
                 client.let_go()
             return not client.gone
+
+
+class Outside:
+    """ASGI middleware: serves a LogResponse here, when `app` has returned it and is done.
+
+    Inside, a dozen of Starlette's coroutines would wait as long as the stream is open, 6 kB a connection, and each
+    event would pass through three of them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        outside: list[LogResponse] = []
+        await self._app({**scope, OUTSIDE: outside}, receive, send)
+        for response in outside:
+            await response.serve(scope["method"], receive, send)
+
+
+@cache
+def _raw(media_type: str) -> Sequence[tuple[bytes, bytes]]:
+    """The headers of all streams of one kind, which share them."""
+    headers = {**HEADERS, "Content-Type": media_type}
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 class HttpClient:
