@@ -43,7 +43,7 @@ from server.storage.store import SqliteStore
 from server.streaming.measures import LoopLag
 from server.transports.compression import StreamCompression
 from server.transports.connections import Connections
-from server.transports.response import Outside
+from server.transports.outside import Outside
 
 logger = logging.getLogger(__name__)
 

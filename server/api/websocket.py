@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.api import schemas
@@ -23,6 +25,7 @@ from server.chat.reading import Reader
 from server.chat.service import ChatService, Question
 from server.streaming.events import BadCursor, encode
 from server.transports.connections import Connections
+from server.transports.outside import run_outside
 from server.transports.websocket import CloseCode, send_log
 
 PATH = "/ws/chat/{session_id}"
@@ -57,6 +60,11 @@ class WebSocketAPI:
         return upgrade_required(request)
 
     async def chat(self, websocket: WebSocket) -> None:
+        scope = websocket.scope
+        await run_outside(scope, websocket.receive, websocket.send, partial(self._chat, scope))
+
+    async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
         await websocket.accept()
         try:
             reader = await self._reader(websocket)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from server.chat.errors import ChatError
 from server.chat.reading import Cut, Reader
 from server.streaming.events import Event
 from server.transports.connections import Connections, Transport
+from server.transports.outside import run_outside
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +31,6 @@ PART = 65_536
 # Seconds. Caddy's gzip holds a response back for good if it finds 512 bytes or more at its first look. So it has to
 # find `ready` alone there, and what follows at once is kept for a moment.
 FIRST_ALONE = 0.01
-
-OUTSIDE = "xionimus.outside"  # in the scope: where a response puts itself to be served by Outside
 
 Frame = Callable[[Sequence[Event]], bytes]
 
@@ -76,12 +75,9 @@ class LogResponse(Response):
         self._send_timeout = send_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (outside := scope.get(OUTSIDE)) is not None:
-            outside.append(self)
-        else:
-            await self.serve(scope["method"], receive, send)
+        await run_outside(scope, receive, send, partial(self._serve, scope["method"]))
 
-    async def serve(self, method: str, receive: Receive, send: Send) -> None:
+    async def _serve(self, method: str, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         if method != "HEAD" and not await self._stream(receive, send):
             # Returning without the final chunk makes uvicorn close the connection: a client sees that it
@@ -106,23 +102,6 @@ class LogResponse(Response):
             finally:
                 client.let_go()
             return not client.gone
-
-
-class Outside:
-    """ASGI middleware: serves a LogResponse here, when `app` has returned it and is done.
-
-    Inside, a dozen of Starlette's coroutines would wait as long as the stream is open, 6 kB a connection, and each
-    event would pass through three of them.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        outside: list[LogResponse] = []
-        await self._app({**scope, OUTSIDE: outside}, receive, send)
-        for response in outside:
-            await response.serve(scope["method"], receive, send)
 
 
 @cache
