@@ -11,7 +11,6 @@ from pathlib import Path
 
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 
 from server import __version__, logs
 from server.access.gate import Gate
@@ -30,7 +29,7 @@ from server.api.providers import ProvidersAPI
 from server.api.reading import LogResponses
 from server.api.sessions import SessionsAPI
 from server.api.stream import StreamAPI
-from server.api.websocket import WebSocketAPI
+from server.api.websocket import WebSocketAPI, nowhere
 from server.chat.errors import ChatError
 from server.chat.generator import Generator, Limits
 from server.chat.recovery import recover
@@ -44,6 +43,7 @@ from server.storage.store import SqliteStore
 from server.streaming.measures import LoopLag
 from server.transports.compression import StreamCompression
 from server.transports.connections import Connections
+from server.transports.outside import Outside
 
 logger = logging.getLogger(__name__)
 
@@ -169,6 +169,7 @@ class Application:
         settings = self.settings
         logs = LogResponses(self.connections, settings.stream_send_timeout)
         streams = StreamAPI(self.service, self.connections)
+        sockets = WebSocketAPI(self.service, self.connections, settings.stream_send_timeout)
         described = [
             route
             for part in (
@@ -177,6 +178,8 @@ class Application:
                 TicketsAPI(self.service, self._tickets),
                 ProvidersAPI(self.providers),
                 streams,
+                sockets,
+                SignIn(self._tokens),
                 HealthAPI(self.service, self._store.check),
                 MetricsAPI(self._collector()),
             )
@@ -185,21 +188,21 @@ class Application:
         return Starlette(
             routes=[
                 *described,
-                *WebSocketAPI(self.service, self.connections, settings.stream_send_timeout).routes(),
+                *sockets.routes(),
                 *streams.websocket_routes(),
+                nowhere(),
                 *openapi.routes(openapi.describe(described, __version__)),
-                *SignIn(self._tokens).routes(),
                 *page.routes(STATIC, VENDOR),
             ],
-            middleware=[Middleware(StreamCompression)] if settings.stream_compression == "gzip" else [],
             exception_handlers=errors.handlers(),
             lifespan=self._lifespan,
         )
 
     def _gate(self) -> Gate:
         settings = self.settings
+        app = Outside(self.starlette)
         return Gate(
-            self.starlette,
+            StreamCompression(app) if settings.stream_compression == "gzip" else app,
             Hosts((*settings.allowed_hosts, settings.host.lower())),
             Origins(settings.allowed_origins),
             self._tokens,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -23,18 +23,21 @@ TOO_MANY_FRAMES = 4503
 
 LINE_MARGIN = 32  # bytes of a line besides what is counted
 
-ANSWER = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+ANSWER = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n%b\r\n%b"
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Times in seconds. `max_head`: bytes. `stuck`: how long a client may take nothing of what waits for it."""
+    """Times in seconds. `max_head`: bytes. `stuck`: how long a client may take nothing of what waits for it.
+    `headers`: of every refusal.
+    """
 
     max_headers: int
     max_head: int
     head_timeout: float
     body_timeout: float
     stuck: float
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 def http_protocol(bounds: Bounds) -> Callable[..., asyncio.Protocol]:
@@ -178,7 +181,8 @@ class BoundedHttp(HttpToolsProtocol):
     def _refuse(self, status: int, text: bytes) -> None:
         self._disarm()
         if not self.transport.is_closing():
-            self.transport.write(STATUS_LINE[status] + ANSWER % (len(text), text))
+            more = b"".join(b"%b: %b\r\n" % header for header in self._bounds.headers)
+            self.transport.write(STATUS_LINE[status] + ANSWER % (len(text), more, text))
             self.transport.close()
 
 

@@ -30,9 +30,9 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendered(text, stream.isatty())],
         )
     )
+    handler.addFilter(_ours_or_serious)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # Only ours at the level that was asked for: at `debug`, libraries tell whole requests and queries.
     root.setLevel(logging.WARNING)
     logging.getLogger("server").setLevel(level.upper())
     logging.getLogger("uvicorn").setLevel(uvicorn_level(level).upper())
@@ -74,6 +74,13 @@ def redact(logger: object, method: str, event: EventDict) -> EventDict:
 def _without_colors(logger: object, method: str, event: EventDict) -> EventDict:
     event.pop("color_message", None)  # uvicorn's message once more
     return event
+
+
+def _ours_or_serious(record: logging.LogRecord) -> bool:
+    """At `debug`, libraries tell whole requests, keys and queries; and some set that level themselves, by a variable
+    of the environment.
+    """
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in ("server", "uvicorn")
 
 
 def _noise(record: logging.LogRecord) -> bool:

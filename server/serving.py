@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from server import __version__, logs
+from server.access.headers import default_headers
 from server.app import Application, StartRefused
 from server.bounds import BoundedWebSocket, Bounds, http_protocol
 from server.settings import Settings
@@ -111,6 +112,7 @@ def bounds_of(settings: Settings) -> Bounds:
         head_timeout=settings.head_timeout,
         body_timeout=settings.body_timeout,
         stuck=settings.stream_send_timeout,
+        headers=default_headers(""),
     )
 
 

@@ -6,8 +6,14 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.serving import ServerProcess, running
+
+# A machine that does something else at the moment is no failure. Long: --hypothesis-profile=long
+settings.register_profile("short", deadline=None)
+settings.register_profile("long", deadline=None, max_examples=10_000)
+settings.load_profile("short")
 
 
 @pytest.fixture

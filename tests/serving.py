@@ -15,6 +15,8 @@ from pathlib import Path
 
 import httpx
 
+from tests import plain
+
 START_TIMEOUT = 30.0
 
 
@@ -86,7 +88,7 @@ class ServerProcess:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended at its start:\n{self.log}")
             try:
-                if httpx.get(f"{self.url}/healthz").status_code == 200:
+                if plain.get(f"{self.url}/healthz").status_code == 200:
                     return
             except httpx.TransportError:
                 time.sleep(0.05)

@@ -38,7 +38,7 @@ OUTSIDE = {
     "transports": {"sse_starlette", "starlette"},
     "api": {"prometheus_client", "pydantic", "pydantic_core", "sse_starlette", "starlette"},
     "doctor": {"httpx", "websockets"},
-    "access": {"limits", "starlette", "structlog"},
+    "access": {"limits", "pydantic", "starlette", "structlog"},
     "app": {"sse_starlette", "starlette"},
     "serving": {"uvicorn"},
     "__main__": {"pydantic"},

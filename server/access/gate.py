@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable
+from functools import partial
 from time import monotonic
 
 from starlette.datastructures import Headers, QueryParams
@@ -20,12 +21,12 @@ from structlog.contextvars import bind_contextvars
 from server.access import sign_in
 from server.access.headers import default_headers
 from server.access.hosts import Hosts, is_loopback
-from server.access.limits import CallerLimits
+from server.access.limits import CallerLimits, place_of
 from server.access.origins import Origins
 from server.access.tickets import Tickets
 from server.access.tokens import Tokens
 from server.api.errors import ProblemError, problem_of, respond
-from server.api.requests import OWNER_KEY
+from server.api.requests import COUNT_KEY, OWNER_KEY
 from server.streaming.events import encode
 from server.transports.websocket import CloseCode
 
@@ -57,7 +58,9 @@ class Gate:
             if (allowed := self._preflight(scope, visit.headers)) is not None:
                 return await Response(status_code=204, headers=allowed)(scope, receive, visit.send)
             owner = scope[OWNER_KEY] = self._owner(scope, visit.headers)
-            with self._limits.within(self._limited(scope, owner)):
+            limited = self._limited(scope, owner)
+            scope[COUNT_KEY] = partial(self._limits.count, limited)
+            with self._limits.within(limited):
                 if owner is None and scope["path"] not in OPEN:
                     raise ProblemError("unauthorized", "send your token as `Authorization: Bearer TOKEN`, or sign in")
                 await self._app(scope, receive, visit.send)
@@ -71,7 +74,7 @@ class Gate:
         hosts = headers.getlist("host")
         if len(hosts) != 1:
             raise ProblemError("bad_request", "send one Host header")
-        local = scope["server"][0] if scope.get("server") else None
+        local = local_of(scope)
         if not self._hosts.allow(hosts[0], local):
             raise ProblemError("forbidden_host", "add the name to XIONIMUS_ALLOWED_HOSTS if it is this server's")
         changes = scope["type"] == "websocket" or scope["method"] not in READING
@@ -83,13 +86,20 @@ class Gate:
 
     def _owner(self, scope: Scope, headers: Headers) -> str | None:
         if not self._tokens:
-            return LOCAL
+            return self._local(scope)
         token = sign_in.token_in(headers)
         if token is not None:
             return self._tokens.name_of(token)
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and b"ticket=" in scope["query_string"]:
             return self._tickets.owner(QueryParams(scope["query_string"])["ticket"], scope["path"])
         return None
+
+    def _local(self, scope: Scope) -> str:
+        # The settings refuse to listen for others without tokens; whoever else starts the server may still do so.
+        local = local_of(scope)
+        if local is not None and not is_loopback(local):
+            raise ProblemError("unauthorized", "without tokens only loopback is served; see `xionimus token add NAME`")
+        return LOCAL
 
     def _limited(self, scope: Scope, owner: str | None) -> str | None:
         """Whose limits count: a token's owner, else an address. With a space in it, that is nobody's name."""
@@ -98,7 +108,12 @@ class Gate:
         address = scope["client"][0] if scope.get("client") else ""
         if scope["path"] == "/healthz" or (not self._tokens and is_loopback(address)):
             return None
-        return f"address {address}"
+        return f"address {place_of(address)}"
+
+
+def local_of(scope: Scope) -> str | None:
+    """The address at which a connection has arrived."""
+    return scope["server"][0] if scope.get("server") else None
 
 
 class Visit:
@@ -118,6 +133,8 @@ class Visit:
         # No coroutine of its own: every event of every stream passes here.
         if message["type"] in STARTS:
             self._complete(message)
+        elif message["type"] == "websocket.accept":
+            self._status = 101
         return self._send(message)
 
     def _complete(self, message: Message) -> None:
@@ -147,7 +164,7 @@ class Visit:
     async def _accept_and_close(self, code: str, told: str, receive: Receive) -> None:
         # A browser learns a close code, but never the status of a refused handshake.
         await receive()
-        await self._send({"type": "websocket.accept"})
+        await self.send({"type": "websocket.accept"})
         await self._send({"type": "websocket.send", "text": told})
         close = CloseCode.UNAUTHORIZED if code == "unauthorized" else CloseCode.UNAVAILABLE
         await self._send({"type": "websocket.close", "code": close})

@@ -12,12 +12,13 @@ import html
 import re
 from urllib.parse import parse_qs, quote
 
+from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection, Request, cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Route
 
 from server.access.tokens import Tokens
+from server.api.operation import Operation, operation
 from server.api.requests import read_bytes
 
 PATH = "/sign-in"
@@ -59,22 +60,49 @@ PAGE = """<!doctype html>
 COMPLAINT = '<p role="alert">That token is not known here.</p>'
 
 
+HTML = {"text/html; charset=utf-8": None}
+
+
+class SignInQuery(BaseModel):
+    next: str = Field(default="/", description="Where to go then: a path of this server's.")
+
+
+class SignInForm(BaseModel):
+    token: str
+
+
 class SignIn:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
-    def routes(self) -> list[Route]:
-        return [
-            Route(PATH, self.show, methods=["GET"]),
-            Route(PATH, self.enter, methods=["POST"]),
-            Route("/sign-out", self.leave, methods=["POST"]),
-        ]
-
+    @operation(
+        Operation(
+            "GET",
+            PATH,
+            "The page to sign in at; where there are no tokens, on to the page itself",
+            "Access",
+            query=SignInQuery,
+            answers={200: HTML, 303: None},
+        )
+    )
     async def show(self, request: Request) -> Response:
         if not self._tokens:
             return RedirectResponse("/", 303)
         return _page(_next(request), 200)
 
+    @operation(
+        Operation(
+            "POST",
+            PATH,
+            "Sign in: keeps the token in a cookie that scripts cannot read, and leads to `next`",
+            "Access",
+            body=SignInForm,
+            body_type="application/x-www-form-urlencoded",
+            query=SignInQuery,
+            answers={303: None, 401: HTML},
+            problems=("too_large",),
+        )
+    )
     async def enter(self, request: Request) -> Response:
         form = parse_qs((await read_bytes(request, MAX_FORM)).decode("utf-8", "replace"))
         token = form.get("token", [""])[0].strip()
@@ -92,6 +120,7 @@ class SignIn:
         )
         return response
 
+    @operation(Operation("POST", "/sign-out", "Sign out: forgets the cookie", "Access", answers={303: None}))
     async def leave(self, request: Request) -> Response:
         response = RedirectResponse(PATH, 303)
         for name in (COOKIE, SECURE_COOKIE):

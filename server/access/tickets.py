@@ -70,6 +70,6 @@ class TicketsAPI:
     )
     async def create(self, request: Request) -> Response:
         owner = owner_of(request)
-        message = (await self._service.message(owner, request.path_params["message_id"])).message
+        message = await self._service.find(owner, request.path_params["message_id"])
         url = f"/api/messages/{message.id}/events?ticket={self._tickets.issue(owner, message.id)}"
         return JSONResponse({"url": url, "expires_in": LIFETIME}, 201, headers={"Cache-Control": "no-store"})

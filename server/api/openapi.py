@@ -98,7 +98,13 @@ def _operation(described: Operation) -> JsonObject:
     if described.body is not None:
         found["requestBody"] = {
             "required": described.body_required,
-            "content": {"application/json": {"schema": _reference(described.body)}},
+            "content": {described.body_type: {"schema": _reference(described.body)}},
+        }
+    if described.frames is not None:
+        # OpenAPI has no word for what is said after an upgrade.
+        found["x-frames"] = {
+            "client": [_reference(each) for each in described.frames.client],
+            "server": [_reference(each) for each in described.frames.server],
         }
     return found
 
@@ -165,9 +171,10 @@ def _responses(described: Operation) -> JsonObject:
     problems = dict.fromkeys((*described.problems, *EVERYWHERE))
     for status in sorted({KINDS[code].status for code in problems}):
         codes = ", ".join(code for code in problems if KINDS[code].status == status)
+        forms = found.get(str(status), {}).get("content", {})
         found[str(status)] = {
             "description": codes,
-            "content": {MEDIA_TYPE: {"schema": _reference(schemas.Problem)}},
+            "content": {**forms, MEDIA_TYPE: {"schema": _reference(schemas.Problem)}},
         }
     return found
 
@@ -191,6 +198,9 @@ def _schemas(described: Sequence[Operation]) -> JsonObject:
         for answer in each.answers.values():
             shapes = answer.values() if isinstance(answer, Mapping) else [answer]
             answers |= {shape for shape in shapes if shape is not None}
+        if each.frames is not None:
+            requests |= set(each.frames.client)
+            answers |= set(each.frames.server)
     _, definitions = models_json_schema(
         [(shape, "validation") for shape in _sorted(requests)]
         + [(shape, "serialization") for shape in _sorted(answers)],

@@ -15,7 +15,9 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Awaitable[Response]])
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`answers`: by status, a JSON shape, or media types, or None for no body. `problems`: codes."""
+    """`answers`: by status, a JSON shape, or media types, or None for no body. `problems`: codes. `frames`, for a
+    WebSocket: what the client may send, and what it gets.
+    """
 
     method: str
     path: str
@@ -23,10 +25,18 @@ class Operation:
     tag: str
     body: type[BaseModel] | None = None
     body_required: bool = True
+    body_type: str = "application/json"
     query: type[BaseModel] | None = None
     headers: Sequence[str] = ()
     answers: Mapping[int, Answer] = field(default_factory=dict)
     problems: Sequence[str] = ()
+    frames: Frames | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    client: Sequence[type[BaseModel]]
+    server: Sequence[type[BaseModel]]
 
 
 Answer = type[BaseModel] | Mapping[str, "type[BaseModel] | None"] | None

@@ -14,7 +14,9 @@ from server.api.schemas import IDEMPOTENCY_KEY
 Shape = TypeVar("Shape", bound=BaseModel)
 Format = Literal["sse", "ndjson", "json", "text"]
 
-OWNER_KEY = "xionimus.owner"  # in the scope of every connection that has been let in
+# In the scope of every connection that has been let in.
+OWNER_KEY = "xionimus.owner"
+COUNT_KEY = "xionimus.count"
 CURSOR_PARAMETERS = ("after", "last_event_id", "lastEventId")
 MEDIA_TYPES: dict[str, Format] = {
     "text/event-stream": "sse",
@@ -30,6 +32,11 @@ def owner_of(connection: HTTPConnection) -> str:
     # Without a default: a request that nobody has let in must fail.
     owner: str = connection.scope[OWNER_KEY]
     return owner
+
+
+def count_frame(connection: HTTPConnection) -> None:
+    """A frame on a socket asks for something as a request does. Raises ProblemError if its sender asks too much."""
+    connection.scope[COUNT_KEY]()
 
 
 async def read_body(request: Request, shape: type[Shape], max_bytes: int) -> Shape:

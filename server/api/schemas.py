@@ -148,6 +148,10 @@ class EventsQuery(Query):
     )
 
 
+class SocketQuery(Query):
+    after: str | None = Field(default=None, description="A cursor, as for reading the events over HTTP.")
+
+
 class SendQuery(Query):
     format: Literal["sse", "ndjson", "json", "text"] | None = None
     wait: float | None = Field(

@@ -14,8 +14,9 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.api import schemas
-from server.api.operation import Operation, operation
+from server.api.operation import Frames, Operation, operation
 from server.api.requests import read_query, wanted_format
+from server.api.websocket import upgrade_required
 from server.chat.models import now, timestamp
 from server.chat.service import ChatService
 from server.streaming.events import encode
@@ -23,6 +24,8 @@ from server.transports import ndjson, sse
 from server.transports.connections import Connections
 from server.transports.response import HEADERS
 from server.transports.websocket import CloseCode
+
+SOCKET_PATH = "/ws/probe"
 
 
 class StreamAPI:
@@ -81,7 +84,22 @@ class StreamAPI:
         return response
 
     def websocket_routes(self) -> list[WebSocketRoute]:
-        return [WebSocketRoute("/ws/probe", self.probe_websocket)]
+        return [WebSocketRoute(SOCKET_PATH, self.probe_websocket)]
+
+    @operation(
+        Operation(
+            "GET",
+            SOCKET_PATH,
+            "The same ticks on a WebSocket",
+            "Operation",
+            query=schemas.ProbeTicks,
+            answers={101: None},
+            problems=("upgrade_required",),
+            frames=Frames((), (schemas.Tick,)),
+        )
+    )
+    async def plain(self, request: Request) -> Response:
+        return upgrade_required(request)
 
     async def probe_websocket(self, websocket: WebSocket) -> None:
         await websocket.accept()

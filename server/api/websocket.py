@@ -1,27 +1,34 @@
-"""`/ws/chat/{session_id}`: a session's log and the commands, on one socket."""
+"""`/ws/chat/{session_id}`: a session's log and the commands, on one socket. And what is said where there is none."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.api import schemas
-from server.api.errors import ProblemError, path_of, problem_of
-from server.api.requests import cursor_in, owner_of
+from server.api.errors import ProblemError, path_of, problem_of, respond
+from server.api.operation import Frames, Operation, operation
+from server.api.requests import count_frame, cursor_in, owner_of
 from server.chat.errors import ChatError, NotFound
 from server.chat.models import now, timestamp
 from server.chat.reading import Reader
 from server.chat.service import ChatService, Question
 from server.streaming.events import BadCursor, encode
 from server.transports.connections import Connections
+from server.transports.outside import run_outside
 from server.transports.websocket import CloseCode, send_log
 
+PATH = "/ws/chat/{session_id}"
 FRAMES = TypeAdapter[schemas.ChatFrame | schemas.CancelFrame | schemas.PingFrame](schemas.Frame)
 MAX_FRAMES = 200  # within
 FRAMES_WINDOW = 10.0  # seconds
@@ -35,9 +42,29 @@ class WebSocketAPI:
         self._send_timeout = send_timeout
 
     def routes(self) -> list[WebSocketRoute]:
-        return [WebSocketRoute("/ws/chat/{session_id}", self.chat)]
+        return [WebSocketRoute(PATH, self.chat)]
+
+    @operation(
+        Operation(
+            "GET",
+            PATH,
+            "The session's log and the commands on one WebSocket, a JSON object a frame; creates the session",
+            "Events",
+            query=schemas.SocketQuery,
+            answers={101: None},
+            problems=("upgrade_required",),
+            frames=Frames((schemas.ChatFrame, schemas.CancelFrame, schemas.PingFrame), (schemas.Event,)),
+        )
+    )
+    async def plain(self, request: Request) -> Response:
+        return upgrade_required(request)
 
     async def chat(self, websocket: WebSocket) -> None:
+        scope = websocket.scope
+        await run_outside(scope, websocket.receive, websocket.send, partial(self._chat, scope))
+
+    async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
         await websocket.accept()
         try:
             reader = await self._reader(websocket)
@@ -96,6 +123,7 @@ class WebSocketAPI:
                 await _tell_problem(websocket, error)
 
     async def _obey(self, websocket: WebSocket, session_id: str, text: str | None) -> None:
+        count_frame(websocket)
         if text is None:
             raise ProblemError("bad_request", "send text frames with a JSON object each")
         frame = FRAMES.validate_json(text)
@@ -108,10 +136,27 @@ class WebSocketAPI:
             await websocket.send_text(encode({"type": "pong", "timestamp": timestamp(now())}))
 
     async def _cancel(self, owner: str, session_id: str, message_id: str) -> None:
-        found = await self._service.message(owner, message_id)
-        if found.message.session_id != session_id:
+        found = await self._service.find(owner, message_id)
+        if found.session_id != session_id:
             raise NotFound(f"there is no message {message_id} in this session")
         await self._service.cancel(owner, message_id)
+
+
+def upgrade_required(request: Request) -> Response:
+    """To a plain request, where only a WebSocket can be had (RFC 9110, section 15.5.22)."""
+    detail = "a proxy on the way may have dropped the upgrade; read /api/sessions/{id}/events instead"
+    told = problem_of(ProblemError("upgrade_required", detail), path_of(request))
+    return respond(told, {"Upgrade": "websocket", "Connection": "upgrade"})
+
+
+def nowhere() -> WebSocketRoute:
+    """For every other address. Starlette would refuse without a word, and a folder of files fail."""
+
+    async def refuse(websocket: WebSocket) -> None:
+        told = problem_of(ProblemError("not_found", "there is no WebSocket at this address"), path_of(websocket))
+        await websocket.send_denial_response(respond(told))
+
+    return WebSocketRoute("/{path:path}", refuse)
 
 
 async def _tell_problem(websocket: WebSocket, error: Exception) -> None:

@@ -32,6 +32,7 @@ KINDS: Mapping[str, Kind] = {
     "idempotency_key_reused": Kind(422, "The idempotency key belongs to another request"),
     "unknown_model": Kind(422, "No such provider or model"),
     "provider_not_configured": Kind(422, "The provider has no key"),
+    "upgrade_required": Kind(426, "This address is for WebSockets"),
     "rate_limited": Kind(429, "Too many requests", retryable=True),
     "too_many_streams": Kind(429, "Too many streams", retryable=True),
     "internal": Kind(500, "The server failed", retryable=True),

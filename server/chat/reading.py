@@ -38,20 +38,13 @@ class Target:
     stream: Stream
     message: Message | None = None
 
-    def wants(self, event: Event) -> bool:
-        return self.message is None or event.message_id == self.message.id
-
-    def ends_with(self, event: Event) -> bool:
-        if self.message is not None:
-            return event.type in ENDS and event.message_id == self.message.id
-        return event.type == "session" and b'"deleted":true' in event.json
-
     def chosen(self, batch: Sequence[Event]) -> tuple[Sequence[Event], bool]:
-        """Those of a batch that are wanted, up to the last one; and whether that is among them."""
-        for place, event in enumerate(batch, 1):
-            if self.ends_with(event):
-                return [each for each in batch[:place] if self.wants(each)], True
-        return (batch if self.message is None else [each for each in batch if self.wants(each)]), False
+        """Those of a batch that are wanted; and whether the last one of all is among them, as their last."""
+        if self.message is None:
+            return batch, bool(batch) and batch[-1].type == "session" and b'"deleted":true' in batch[-1].json
+        message_id = self.message.id
+        wanted = [event for event in batch if event.message_id == message_id]
+        return wanted, bool(wanted) and wanted[-1].type in ENDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ class ChatService:
 
         What `how` leaves open is as it was. Raises NotFound, and what `ask` raises.
         """
-        earlier = (await self._store.message(owner, message_id)).message
+        earlier = await self._store.find(owner, message_id)
         if earlier.role == "assistant":
             how = _as_before(earlier, how)
         digest = _digest("ask_again", {"message_id": message_id}, how)
@@ -124,13 +124,12 @@ class ChatService:
 
     async def cancel(self, owner: str, message_id: str) -> Message:
         """Stop an answer, wherever it is; the message as it ended. Raises NotFound, NotActive."""
-        message = await self.message(owner, message_id)
-        if message.message.role != "assistant":
+        message = await self._store.find(owner, message_id)
+        if message.role != "assistant":
             raise NotActive("a question cannot be stopped; stop the answer to it")
-        if message.message.status == "streaming":
+        if message.status == "streaming":
             await self._finish_even_if_left(self._cancel(message_id))
-            message = await self.message(owner, message_id)
-        return message.message
+        return (await self.message(owner, message_id)).message
 
     async def ended(self, message_id: str, timeout: float) -> bool:
         """Whether an answer ends within `timeout` seconds, or has ended."""
@@ -140,6 +139,10 @@ class ChatService:
 
     async def message(self, owner: str, message_id: str) -> MessageAt:
         return await self._store.message(owner, message_id)
+
+    async def find(self, owner: str, message_id: str) -> Message:
+        """Without the text so far of one that is being written. Raises NotFound."""
+        return await self._store.find(owner, message_id)
 
     async def history(self, owner: str, session_id: str, before: str | None, limit: int) -> History:
         return await self._store.history(owner, session_id, before, limit)
@@ -151,7 +154,7 @@ class ChatService:
 
     async def read_message(self, owner: str, message_id: str, after: str | None) -> Reader:
         """Raises NotFound (also for a question: it has no events of its own), BadCursor."""
-        message = (await self._store.message(owner, message_id)).message
+        message = await self._store.find(owner, message_id)
         if message.role != "assistant":
             raise NotFound(f"message {message_id} is a question; read the answer to it, or the session")
         return self.read_answer(message, after)

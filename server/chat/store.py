@@ -108,6 +108,10 @@ class Store(Protocol):
 
     async def message(self, owner: str, message_id: str) -> MessageAt: ...
 
+    async def find(self, owner: str, message_id: str) -> Message:
+        """As `message`, but without the text so far of one that is being written: that is in its events."""
+        ...
+
     async def history(self, owner: str, session_id: str, before: str | None, limit: int) -> History:
         """The newest `limit` messages before message `before`. Raises Invalid for an unknown `before`."""
         ...

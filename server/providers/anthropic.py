@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from server.chat.provider import (
     Delta,
@@ -24,11 +23,8 @@ from server.chat.provider import (
 )
 from server.providers.errors import MALFORMED, TRUNCATED, error, event_error
 from server.providers.models import ANTHROPIC, ANTHROPIC_DEFAULT, ANTHROPIC_LIMITS, AnthropicLimits
-from server.providers.sdk import SDKProvider, well_formed
+from server.providers.sdk import SDKProvider, Vendor, as_sent, at, well_formed
 from server.providers.sse_decoder import SSEDecoder
-
-if TYPE_CHECKING:
-    from anthropic import AsyncAnthropic
 
 NAME = "Anthropic"
 BASE_URL = "https://api.anthropic.com"
@@ -43,7 +39,7 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
 }
 
 
-class AnthropicProvider(SDKProvider["AsyncAnthropic"]):
+class AnthropicProvider(SDKProvider):
     """Claude, or what answers at `base_url` in its format. `connect_timeout` is in seconds.
 
     `Prompt.temperature` has no effect: the API refuses it at any value since its version 2026-10-21.
@@ -62,32 +58,25 @@ class AnthropicProvider(SDKProvider["AsyncAnthropic"]):
             default_model=ANTHROPIC_DEFAULT,
         )
 
-    def connect(self) -> AsyncAnthropic:
+    def connect(self) -> Vendor:
         from anthropic import AsyncAnthropic
 
         from server.providers.http_client import http_client
 
-        client = AsyncAnthropic(
-            # Each request states its own key. With None, the SDK would look for one in the environment and
-            # in the home directory.
-            api_key="unused",
-            base_url=self.base_url,
-            max_retries=0,
-            http_client=http_client(self.name, self.connect_timeout),
-        )
+        http = http_client(self.name, self.connect_timeout)
+        # Each request states its own key. With None, the SDK would look for one in the environment and in the
+        # home directory.
+        client = AsyncAnthropic(api_key="unused", base_url=self.base_url, http_client=http)
         client._custom_headers = {}  # ANTHROPIC_CUSTOM_HEADERS, which may hold another key
-        _ = client.messages.with_streaming_response  # imports more
-        return client
+        headers = as_sent(client.default_headers, but=("authorization", "x-api-key"))
+        return Vendor(at(client.base_url, "v1/messages"), headers, http)
 
-    def ask(self, client: AsyncAnthropic, prompt: Prompt, key: str | None) -> AbstractAsyncContextManager[Any]:
-        from anthropic import omit
+    def request(self, prompt: Prompt) -> dict[str, Any]:
+        return request_body(prompt)
 
-        from server.providers.http_client import ASK_FOR_EVENTS
-
+    def authorization(self, key: str | None) -> dict[str, str]:
         # The SDK would send a bearer token. Anthropic takes both; many others know the older header alone.
-        headers = {**ASK_FOR_EVENTS, "Authorization": omit, "X-Api-Key": key or omit}
-        create = client.messages.with_streaming_response.create
-        return create(**request_body(prompt), extra_headers=headers)
+        return {"x-api-key": key} if key else {}
 
     def reader(self) -> AnswerReader:
         return AnswerReader()

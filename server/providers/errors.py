@@ -155,9 +155,6 @@ def provider_error(name: str, problem: Exception, answering: bool) -> ProviderEr
         return problem
     if isinstance(problem, SSEDecodeError):
         return error(MALFORMED, name)
-    if hasattr(problem, "status_code"):
-        refused: Any = problem  # openai.APIStatusError or anthropic.APIStatusError
-        return status_error(name, refused.status_code, refused.response.headers, refused.body)
     meaning = connection_meaning(problem, answering)
     if meaning is None:
         raise problem
@@ -168,14 +165,12 @@ def connection_meaning(problem: Exception, answering: bool) -> Meaning | None:
     import anyio
     import httpx2
 
-    # The SDKs wrap what happens before an answer begins in APIConnectionError, and nothing after that.
-    cause = problem if isinstance(problem, httpx2.HTTPError) else problem.__cause__ or problem
-    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
+    if isinstance(problem, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
         return UNREACHABLE
-    if isinstance(cause, httpx2.TimeoutException):
+    if isinstance(problem, httpx2.TimeoutException):
         return TIMEOUT
     # Failures of TLS reach us as they are: https://github.com/pydantic/httpx2/issues/854
-    if isinstance(cause, httpx2.TransportError | OSError | anyio.EndOfStream):
+    if isinstance(problem, httpx2.TransportError | OSError | anyio.EndOfStream):
         return TRUNCATED if answering else UNREACHABLE
     return None
 

@@ -1,4 +1,4 @@
-"""The HTTP client that both SDKs are given.
+"""The HTTP client for all vendors.
 
 Importing this module takes half a second: import it where it is used.
 """
@@ -18,8 +18,6 @@ from server.providers.lean_transport import LeanTransport
 MAX_ERROR = 65_536  # bytes of an error's body that are read
 ERROR_TIMEOUT = 5.0  # seconds for it
 EVENT_STREAM = "text/event-stream"
-ASK_FOR_EVENTS = {"Accept": EVENT_STREAM, "Accept-Encoding": "identity"}
-"""Headers of every request. Without compression, a few bytes on the wire cannot become gigabytes here."""
 
 
 def http_client(name: str, connect_timeout: float) -> httpx2.AsyncClient:
@@ -27,8 +25,7 @@ def http_client(name: str, connect_timeout: float) -> httpx2.AsyncClient:
 
     `name` is the provider's, for the sentences; `connect_timeout` is in seconds. There is no other
     timeout, since whoever waits for an answer knows for how long. Redirects are not followed, because
-    the key would go with them. The SDKs read the whole body of an error into memory before they look at
-    it; here at most `MAX_ERROR` bytes are read.
+    the key would go with them. At most `MAX_ERROR` bytes of an error are read.
     """
     # httpx2 finds its way through proxies, and is slow; without any, there is a faster one.
     direct = None if getproxies() else LeanTransport(connect_timeout)

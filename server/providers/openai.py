@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from server.chat.provider import (
@@ -23,19 +22,19 @@ from server.chat.provider import (
     Usage,
 )
 from server.providers.errors import MALFORMED, TRUNCATED, error, event_error
-from server.providers.sdk import SDKProvider, well_formed
+from server.providers.sdk import SDKProvider, Vendor, as_sent, at, well_formed
 from server.providers.sse_decoder import SSEDecoder
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
 
 BASE_URL = "https://api.openai.com/v1"
 OWN_HOSTS = (".openai.com", ".openai.azure.com")
+# The SDK takes organization and project from the environment, for every server alike; they belong to one account at
+# OpenAI, while a key may come from anybody and go anywhere.
+ACCOUNT = ("authorization", "openai-organization", "openai-project")
 
 FINISH_REASONS: Mapping[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
 
 
-class OpenAIProvider(SDKProvider["AsyncOpenAI"]):
+class OpenAIProvider(SDKProvider):
     """A server that speaks the OpenAI format, under one base URL. The arguments are SDKProvider's."""
 
     def __init__(
@@ -61,39 +60,24 @@ class OpenAIProvider(SDKProvider["AsyncOpenAI"]):
             default_model=default_model,
         )
 
-    def connect(self) -> AsyncOpenAI:
+    def connect(self) -> Vendor:
         from openai import AsyncOpenAI
 
         from server.providers.http_client import http_client
 
-        client = AsyncOpenAI(
-            # Each request states its own key. With None, the SDK would take OpenAI's from the environment.
-            api_key="unused",
-            base_url=self.base_url,
-            max_retries=0,
-            http_client=http_client(self.name, self.connect_timeout),
-        )
+        http = http_client(self.name, self.connect_timeout)
+        # Each request states its own key. With None, the SDK would take OpenAI's from the environment.
+        client = AsyncOpenAI(api_key="unused", base_url=self.base_url, http_client=http)
         client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS, which would go to every server too
-        _ = client.chat.completions.with_streaming_response  # imports more
-        return client
+        return Vendor(at(client.base_url, "chat/completions"), as_sent(client.default_headers, but=ACCOUNT), http)
 
-    def ask(self, client: AsyncOpenAI, prompt: Prompt, key: str | None) -> AbstractAsyncContextManager[Any]:
-        from openai import omit
-
-        from server.providers.http_client import ASK_FOR_EVENTS
-
-        # The SDK takes organization and project from the environment, for every server alike; they belong
-        # to one account at OpenAI, while a key may come from anybody and go anywhere.
-        account = {"OpenAI-Organization": omit, "OpenAI-Project": omit}
-        headers = {**ASK_FOR_EVENTS, **account, "Authorization": f"Bearer {key}" if key else omit}
-        create = client.chat.completions.with_streaming_response.create
-        return create(**self.request(prompt), extra_headers=headers)
+    def authorization(self, key: str | None) -> dict[str, str]:
+        return {"authorization": f"Bearer {key}"} if key else {}
 
     def reader(self) -> AnswerReader:
         return AnswerReader(self.name)
 
     def request(self, prompt: Prompt) -> dict[str, Any]:
-        """The body of the request."""
         body: dict[str, Any] = {
             "model": prompt.model,
             "messages": messages(prompt),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.chat import transcript
-from server.chat.errors import Busy, IdempotencyKeyReused, Invalid, NotFound, Overloaded
+from server.chat.errors import Busy, IdempotencyKeyReused, Invalid, Overloaded
 from server.chat.models import Message, title_of
 from server.chat.store import ROOT, Accepted, Idempotency, NewAnswer, NewQuestion
 from server.storage.database import Connection, Row
 from server.storage.event_log import Transaction
-from server.storage.rows import INSERT_MESSAGE, SELECT_MESSAGE, message_of, values_of
+from server.storage.reading import find
+from server.storage.rows import INSERT_MESSAGE, values_of
 from server.streaming.log import Stream
 
 
@@ -52,9 +53,9 @@ def ask_again(transaction: Transaction, message_id: str, answer: NewAnswer, max_
     known = replay(transaction, answer.owner, answer.idempotency)
     if known is not None:
         return known
-    about = _message(transaction, answer.owner, message_id)
+    about = find(transaction, answer.owner, message_id)
     if about.role == "assistant" and about.parent_id is not None:
-        about = _message(transaction, answer.owner, about.parent_id)
+        about = find(transaction, answer.owner, about.parent_id)
     busy = _busy(transaction, about.stream, answer, max_queued)
     return _promise(transaction, about, answer, busy)
 
@@ -90,18 +91,9 @@ def replay(connection: Connection | Transaction, owner: str, known: Idempotency 
         return None
     if row["digest"] != known.digest:
         raise IdempotencyKeyReused("this Idempotency-Key came with another request before; use a new one")
-    message = _message(connection, owner, row["message_id"])
+    message = find(connection, owner, row["message_id"])
     assert message.parent_id is not None
-    return Accepted(_message(connection, owner, message.parent_id), message, replayed=True)
-
-
-def _message(connection: Connection | Transaction, owner: str, message_id: str) -> Message:
-    row = connection.fetch_one(
-        f"{SELECT_MESSAGE} WHERE messages.id = ? AND owner = ? AND sessions.id IS NOT NULL", (message_id, owner)
-    )
-    if row is None:
-        raise NotFound(f"there is no message {message_id}")
-    return message_of(row)
+    return Accepted(find(connection, owner, message.parent_id), message, replayed=True)
 
 
 def _parent(transaction: Transaction, stream: Stream, parent_id: str | None) -> str | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import secrets
 import string
-from asyncio import Future
+from asyncio import Future, Lock
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
+from server.storage.blocks import BLOCK, MAX_BLOCK, Block, Blocks
 from server.storage.database import Connection, Database, Row, Values
 from server.streaming.events import Cursor, Entry, Event
 from server.streaming.log import (
@@ -159,8 +160,10 @@ class SqliteEventLog:
         self._database = database
         self.writer: GroupCommit[_Job] = GroupCommit(self._commit)
         self._tails: dict[Stream, Tail] = {}
+        self._blocks = Blocks(self._block)
         self._large: WeakValueDictionary[Cursor, Event] = WeakValueDictionary()
         self._dropped = 0
+        self._behind = Lock()
 
     def start(self) -> None:
         self.writer.start()
@@ -182,6 +185,8 @@ class SqliteEventLog:
         tail = self._tails.get(stream) or await self._tail(stream)
         # Ahead of the tail may lie what is committed and not published yet: the table decides.
         events = None if after.seq > tail.end.seq else tail.since(after, limit)
+        if events is None:
+            events = await self._shared(tail, stream, after, limit)
         if events is None:
             events = await self._page(tail, stream, after, limit, max_bytes)
         return at_most(events, max_bytes)
@@ -345,12 +350,37 @@ class SqliteEventLog:
                 return self._keep(stream, Tail(span.oldest, span.tail))
         return tail
 
+    async def _shared(self, tail: Tail, stream: Stream, after: Cursor, limit: int) -> Sequence[Event] | None:
+        """The rest of the block that follows a cursor, if there is a whole one, and the cursor is right."""
+        number = after.seq // BLOCK
+        first = number * BLOCK
+        if first < tail.oldest.seq or first + BLOCK > tail.end.seq:
+            return None
+        block = await self._blocks.get(stream, number)
+        if block is None or first < tail.oldest.seq or self._tails.get(stream) is not tail:
+            return None  # it expired meanwhile, or the session is gone
+        events = block.since(after)
+        return events and events[:limit]
+
+    async def _block(self, stream: Stream, number: int) -> Block | None:
+        first = number * BLOCK
+        values = (stream, first, BLOCK + 1)
+        rows, span = await self._database.read(
+            lambda connection: (load_page(connection, values, MAX_BLOCK), load_span(connection, stream))
+        )
+        events = [self._event(stream, row) for row in rows]
+        before = events.pop(0).cursor if events and events[0].cursor.seq == first else span.oldest
+        whole = before.seq == first and len(events) >= BLOCK
+        return Block(before, events[:BLOCK]) if whole else None
+
     async def _page(self, tail: Tail, stream: Stream, after: Cursor, limit: int, max_bytes: int) -> Sequence[Event]:
         values = (stream, after.seq, limit + 1)
-        # The span is not taken from the tail: the log may have been trimmed this very moment.
-        rows, span = await self._database.read(
-            lambda connection: (load_page(connection, values, max_bytes), load_span(connection, stream))
-        )
+        # One after the other: hundreds who are far behind would keep all connections, and the loop, from others.
+        async with self._behind:
+            # The span is not taken from the tail: the log may have been trimmed this very moment.
+            rows, span = await self._database.read(
+                lambda connection: (load_page(connection, values, max_bytes), load_span(connection, stream))
+            )
         events = [self._event(stream, row) for row in rows]
         if after == span.oldest:
             return [event for event in events if event.cursor.seq > after.seq][:limit]

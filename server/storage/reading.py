@@ -32,13 +32,17 @@ SELECT_PATH = """
 """
 
 
-def message(connection: Connection, owner: str, message_id: str) -> MessageAt:
+def find(connection: Connection | Transaction, owner: str, message_id: str) -> Message:
     row = connection.fetch_one(
         f"{SELECT_MESSAGE} WHERE messages.id = ? AND owner = ? AND sessions.id IS NOT NULL", (message_id, owner)
     )
     if row is None:
         raise NotFound(f"there is no message {message_id}")
-    found = _so_far(connection, message_of(row))
+    return message_of(row)
+
+
+def message(connection: Connection, owner: str, message_id: str) -> MessageAt:
+    found = _so_far(connection, find(connection, owner, message_id))
     return MessageAt(found, load_span(connection, found.stream).tail)
 
 

@@ -104,6 +104,9 @@ class SqliteStore:
     async def message(self, owner: str, message_id: str) -> MessageAt:
         return await self._database.read(lambda connection: reading.message(connection, owner, message_id))
 
+    async def find(self, owner: str, message_id: str) -> Message:
+        return await self._database.read(lambda connection: reading.find(connection, owner, message_id))
+
     async def history(self, owner: str, session_id: str, before: str | None, limit: int) -> History:
         return await self._database.read(
             lambda connection: reading.history(connection, owner, session_id, before, limit)

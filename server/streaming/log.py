@@ -76,7 +76,7 @@ class EventLog(Protocol):
     ) -> Sequence[Event]:
         """At most `limit` events after `after`, and not more than `max_bytes` of JSON unless the first is longer.
 
-        Empty at the tail. Raises CursorReset, UnknownStream.
+        It may be fewer, but none only at the tail. Raises CursorReset, UnknownStream.
         """
         ...
 

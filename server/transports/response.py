@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -13,6 +14,7 @@ from server.chat.errors import ChatError
 from server.chat.reading import Cut, Reader
 from server.streaming.events import Event
 from server.transports.connections import Connections, Transport
+from server.transports.outside import run_outside
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,10 @@ class LogResponse(Response):
         self.status_code = 200
         self.background = None
         # Some proxies know text/event-stream only without a charset, so Starlette must not add one.
-        self.init_headers({**HEADERS, **(headers or {}), "Content-Type": media_type})
+        self.raw_headers = [
+            *_raw(media_type),
+            *((name.lower().encode(), value.encode()) for name, value in (headers or {}).items()),
+        ]
         self._transport = transport
         self._frame = frame
         self._reader = reader
@@ -70,8 +75,11 @@ class LogResponse(Response):
         self._send_timeout = send_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await run_outside(scope, receive, send, partial(self._serve, scope["method"]))
+
+    async def _serve(self, method: str, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        if scope["method"] != "HEAD" and not await self._stream(receive, send):
+        if method != "HEAD" and not await self._stream(receive, send):
             # Returning without the final chunk makes uvicorn close the connection: a client sees that it
             # was cut, not that it is finished.
             return
@@ -94,6 +102,13 @@ class LogResponse(Response):
             finally:
                 client.let_go()
             return not client.gone
+
+
+@cache
+def _raw(media_type: str) -> Sequence[tuple[bytes, bytes]]:
+    """The headers of all streams of one kind, which share them."""
+    headers = {**HEADERS, "Content-Type": media_type}
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 class HttpClient:

@@ -1,4 +1,4 @@
-"""Two people with a token each, and one server that asks for it."""
+"""Two people with a token each, and the name that a server has in public."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
 from httpx_ws import WebSocketSession, connect_ws
+
+from tests import plain
 
 ADA = "xio_ada-0123456789abcdefghijklmnopqrstuvwxyz"
 BOB = "xio_bob-0123456789abcdefghijklmnopqrstuvwxyz"
+PUBLIC_HOST = "chat.example.com"
+PUBLIC = f"https://{PUBLIC_HOST}"
 
 
 def line(**tokens: str) -> str:
@@ -28,5 +31,5 @@ def bearer(token: str) -> dict[str, str]:
 @contextmanager
 def socket_to(url: str, headers: dict[str, str]) -> Iterator[WebSocketSession]:
     session: WebSocketSession
-    with httpx.Client(headers=headers) as client, connect_ws(url, client) as session:
+    with plain.Client(headers=headers) as client, connect_ws(url, client) as session:
         yield session

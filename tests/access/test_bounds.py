@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests import plain
 from tests.access.raw import exchange, handshake, read_to_end, status_of, upgrade
 from tests.serving import ServerProcess, running
 
@@ -117,13 +117,44 @@ def test_a_body_that_does_not_end_is_not_waited_for(strict: ServerProcess, path:
 
 
 def test_a_stream_goes_on_when_the_time_for_a_body_is_over(strict: ServerProcess) -> None:
-    httpx.post(f"{strict.url}/api/sessions", json={"id": "long"})
-    with httpx.stream("GET", f"{strict.url}/api/sessions/long/events", timeout=10) as stream:
+    plain.post(f"{strict.url}/api/sessions", json={"id": "long"})
+    with plain.stream("GET", f"{strict.url}/api/sessions/long/events", timeout=10) as stream:
         lines = stream.iter_lines()
         next(lines)
         time.sleep(3)
-        httpx.patch(f"{strict.url}/api/sessions/long", json={"title": "still here"})
+        plain.patch(f"{strict.url}/api/sessions/long", json={"title": "still here"})
         assert any("still here" in line for line in lines)
+
+
+POST = b"POST /api/sessions HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get(),
+        POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
+        POST + b"Content-Length: +2\r\n\r\n{}",
+        POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        CHUNKED + b"2;a\nb\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"2\r\n{}XX0\r\n\r\n",
+        CHUNKED + b"f" * 17 + b"\r\n{}",
+        b"GET /healthz HTTP/1.1\nHost: 127.0.0.1\n\n",
+        get(b"X: a\r\n b\r\n"),
+        get(b"X: a\rb\r\n"),
+        get(b"X: a\0b\r\n"),
+    ],
+    ids=["both lengths", "two lengths", "a sign", "two codings", "no coding", "a space", "a line feed in a size",
+         "no end of a chunk", "a large size", "line feeds", "a folded line", "a carriage return", "a NUL"],
+)  # fmt: skip
+def test_what_a_proxy_could_read_in_another_way_is_refused(strict: ServerProcess, request_: bytes) -> None:
+    """Or one request could be hidden in another."""
+    answer = exchange(strict, request_)
+    assert status_of(answer) == 400
+    assert answer.count(b"HTTP/1.1 ") == 1
 
 
 def memory(server: ServerProcess) -> float:
@@ -151,9 +182,16 @@ def deaf(server: ServerProcess) -> socket.socket:
     return connection
 
 
-def p99(server: ServerProcess, requests: int = 200) -> float:
+def fill(server: ServerProcess, session_id: str) -> None:
+    """Let the log hold more than the kernel does for a reader that takes nothing."""
+    question = {"content": "x" * 900_000, "model": "demo", "max_tokens": 1}
+    for _ in range(6):
+        plain.post(f"{server.url}/api/sessions/{session_id}/messages", params={"wait": 30}, json=question, timeout=60)
+
+
+def p99(server: ServerProcess, requests: int = 100) -> float:
     times = []
-    with httpx.Client(base_url=server.url) as client:
+    with plain.Client(base_url=server.url) as client:
         for _ in range(requests):
             began = time.perf_counter()
             assert client.get("/api/sessions").status_code == 200
@@ -161,21 +199,35 @@ def p99(server: ServerProcess, requests: int = 200) -> float:
     return sorted(times)[int(requests * 0.99) - 1]
 
 
-def test_500_slow_heads_and_200_readers_that_never_read_cost_nobody_else_anything(strict: ServerProcess) -> None:
-    url = f"{strict.url}/api/sessions/big/messages"
-    httpx.post(url, params={"wait": 60}, json={"content": "x " * 20_000, "model": "echo"}, timeout=60)
-    quiet, before, open_before = p99(strict), memory(strict), files(strict)
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[ServerProcess]:
+    """Times that are long enough to measure in."""
+    with running(tmp_path, XIONIMUS_HEAD_TIMEOUT="4", XIONIMUS_STREAM_SEND_TIMEOUT="4") as server:
+        yield server
+
+
+def test_500_slow_heads_and_200_readers_that_never_read_cost_nobody_else_anything(patient: ServerProcess) -> None:
+    fill(patient, "big")
+    # Of the best of some rounds: what else the machine does makes them longer, and never shorter.
+    quiet, before, open_before = min(p99(patient) for _ in range(3)), memory(patient), files(patient)
+    loud: list[float] = []
+    after = before
     with ExitStack() as connections:
         for _ in range(500):
-            connection = connections.enter_context(socket.create_connection(("127.0.0.1", strict.port)))
+            connection = connections.enter_context(socket.create_connection(("127.0.0.1", patient.port)))
             connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
         for _ in range(200):
-            connection = connections.enter_context(deaf(strict))
+            connection = connections.enter_context(deaf(patient))
             connection.sendall(b"GET /api/sessions/big/events?after=0 HTTP/1.1\r\n" + HOST + b"\r\n")
-        loud, after = p99(strict), memory(strict)
-        wait_for_files(strict, open_before + 220)  # the slow ones are let go, though they do not close
+        while len(loud) < 4:
+            found, after = p99(patient), max(after, memory(patient))
+            if files(patient) < open_before + 700:
+                break  # not all of them were there to the end of it
+            loud.append(found)
+        wait_for_files(patient, open_before + 20)  # they are let go, though they do not close
     assert after - before < 100
-    assert loud < max(2 * quiet, 0.1)  # below that, the machine's own noise is larger
+    assert min(loud) < max(2 * quiet, 0.02)  # below that, the machine's own noise is larger
+    assert max(loud) < max(10 * quiet, 0.3)  # also while all of them are still being sent what the kernel takes
 
 
 def frame(opcode: int, payload: bytes = b"", fin: bool = True) -> bytes:
@@ -209,9 +261,7 @@ def test_a_flood_of_frames_closes_the_socket(strict: ServerProcess, flood: bytes
 
 
 def test_a_socket_that_never_reads_is_let_go(strict: ServerProcess) -> None:
-    url = f"{strict.url}/api/sessions/deaf/messages"
-    for _ in range(6):  # more than the kernel holds for a reader
-        httpx.post(url, params={"wait": 30}, json={"content": "x" * 900_000}, timeout=60)
+    fill(strict, "deaf")
     before = files(strict)
     with deaf(strict) as connection:
         connection.sendall(upgrade("/ws/chat/deaf?after=0", "Host: 127.0.0.1"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from tests import plain
 from tests.access.people import ADA
-from tests.access.raw import exchange, upgrade
+from tests.access.raw import exchange, status_of, upgrade
 from tests.browser.conftest import CHROMIUM
 from tests.serving import ServerProcess
 
@@ -30,7 +30,7 @@ PATHS += ["/static/docs.js", "/static/nowhere.js", "/static/vendor/swagger-ui/sw
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_answer_has_them(server: ServerProcess, path: str) -> None:
-    answer = httpx.get(server.url + path)
+    answer = plain.get(server.url + path)
     assert {name: answer.headers.get(name) for name in EVERYWHERE} == EVERYWHERE
     policies = answer.headers.get_list("content-security-policy")
     assert len(policies) == 1
@@ -41,7 +41,7 @@ def test_every_answer_has_them(server: ServerProcess, path: str) -> None:
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}], ids=str)
 def test_refusals_have_them_too(server: ServerProcess, headers: dict[str, str]) -> None:
-    answer = httpx.post(f"{server.url}/api/sessions", headers=headers)
+    answer = plain.post(f"{server.url}/api/sessions", headers=headers)
     assert answer.status_code == 403
     assert {name: answer.headers.get(name) for name in EVERYWHERE} == EVERYWHERE
 
@@ -51,8 +51,27 @@ def test_a_refused_socket_has_them_too(server: ServerProcess) -> None:
     assert b"x-content-type-options: nosniff" in answer.lower()
 
 
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n" + b"X: x\r\n" * 200 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nno header\r\n\r\n", 400),
+        (upgrade("/ws/chat/s", "Host: 127.0.0.1", "Cookie: " + "x" * 9_000), 431),
+    ],
+)
+def test_what_is_refused_before_it_is_a_request_has_them_too(
+    server: ServerProcess, request_: bytes, status: int
+) -> None:
+    answer = exchange(server, request_)
+    assert status_of(answer) == status
+    head = answer.partition(b"\r\n\r\n")[0].decode().lower()
+    for name, value in EVERYWHERE.items():
+        assert f"{name}: {value}" in head
+    assert "content-security-policy: default-src 'none'" in head
+
+
 def test_each_answer_has_an_id_of_its_own(server: ServerProcess) -> None:
-    ids = {httpx.get(f"{server.url}/healthz").headers["x-request-id"] for _ in range(3)}
+    ids = {plain.get(f"{server.url}/healthz").headers["x-request-id"] for _ in range(3)}
     assert len(ids) == 3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -10,16 +11,24 @@ import pytest
 from httpx_ws import WebSocketDisconnect
 
 from server.settings import Settings, SettingsError, load_settings
-from tests.access.people import ADA, BOB, TOKENS, bearer, socket_to
+from tests import plain
+from tests.access.people import ADA, bearer, line, socket_to
 from tests.serving import ServerProcess, running
 
+# One for each test, who has done nothing before it.
+TOKEN = {
+    name: f"xio_{name}-0123456789abcdefghijklmnopqrstuvwxyz"
+    for name in ("cleo", "dora", "edda", "finn", "gina", "hugo")
+}
+REQUESTS = 20
 
-@pytest.fixture
+
+@pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with running(
         tmp_path_factory.mktemp("narrow"),
-        XIONIMUS_TOKENS=TOKENS,
-        XIONIMUS_CALLER_REQUESTS="20",
+        XIONIMUS_TOKENS=line(**TOKEN),
+        XIONIMUS_CALLER_REQUESTS=str(REQUESTS),
         XIONIMUS_CALLER_STREAMS="3",
         XIONIMUS_CALLER_ANSWERS="2",
         XIONIMUS_DEMO_DELAY="0.5",
@@ -27,86 +36,137 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield server
 
 
-def client_of(server: ServerProcess, token: str) -> httpx.Client:
-    return httpx.Client(base_url=server.url, headers=bearer(token), timeout=30)
+def client_of(server: ServerProcess, name: str) -> httpx.Client:
+    return plain.Client(base_url=server.url, headers=bearer(TOKEN[name]), timeout=30)
 
 
 def test_requests_beyond_the_rate_are_refused_until_later(narrow: ServerProcess) -> None:
-    with client_of(narrow, ADA) as ada, client_of(narrow, BOB) as bob:
-        answers = [ada.get("/api/sessions") for _ in range(25)]
-        assert [answer.status_code for answer in answers].count(200) == 20
+    with client_of(narrow, "cleo") as cleo, client_of(narrow, "gina") as gina:
+        answers = [cleo.get("/api/sessions") for _ in range(REQUESTS + 5)]
+        assert [answer.status_code for answer in answers].count(200) == REQUESTS
         refused = answers[-1]
         assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
         assert 1 <= int(refused.headers["retry-after"]) <= 60
         assert refused.json()["retry_after"] == int(refused.headers["retry-after"])
-        assert bob.get("/api/sessions").status_code == 200
-        assert httpx.get(f"{narrow.url}/healthz").status_code == 200
+        assert gina.get("/api/sessions").status_code == 200
+        assert plain.get(f"{narrow.url}/healthz").status_code == 200
 
 
 def test_guesses_at_a_token_count_for_the_address(narrow: ServerProcess) -> None:
-    answers = [httpx.get(f"{narrow.url}/api/sessions", headers=bearer(f"guess-{n}")) for n in range(25)]
-    assert [answer.status_code for answer in answers] == [401] * 20 + [429] * 5
-    assert httpx.post(f"{narrow.url}/sign-in", data={"token": "guess"}).status_code == 429
-    with client_of(narrow, ADA) as ada:
-        assert ada.get("/api/sessions").status_code == 200
+    answers = [plain.get(f"{narrow.url}/api/sessions", headers=bearer(f"guess-{n}")) for n in range(REQUESTS + 5)]
+    assert [answer.status_code for answer in answers] == [401] * REQUESTS + [429] * 5
+    assert plain.post(f"{narrow.url}/sign-in", data={"token": "guess"}).status_code == 429
+    with client_of(narrow, "gina") as gina:
+        assert gina.get("/api/sessions").status_code == 200
 
 
 def test_streams_beyond_the_limit_are_refused_until_one_is_closed(narrow: ServerProcess) -> None:
-    with client_of(narrow, ADA) as ada, client_of(narrow, BOB) as bob:
-        ada.post("/api/sessions", json={"id": "s"})
+    with client_of(narrow, "dora") as dora, client_of(narrow, "gina") as gina:
+        dora.post("/api/sessions", json={"id": "s"})
         with ExitStack() as streams:
             for _ in range(3):
                 # An answer that has begun is open: the head is enough.
-                streams.enter_context(ada.stream("GET", "/api/sessions/s/events"))
-            refused = ada.get("/api/sessions")
+                streams.enter_context(dora.stream("GET", "/api/sessions/s/events"))
+            refused = dora.get("/api/sessions")
             assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
             assert int(refused.headers["retry-after"]) >= 1
-            assert bob.get("/api/sessions").status_code == 200
-            with socket_to(f"{narrow.url}/ws/chat/s", bearer(ADA)) as socket:
+            assert gina.get("/api/sessions").status_code == 200
+            with socket_to(f"{narrow.url}/ws/chat/s", bearer(TOKEN["dora"])) as socket:
                 assert socket.receive_json(timeout=10)["problem"]["code"] == "too_many_streams"
                 with pytest.raises(WebSocketDisconnect) as closed:
                     socket.receive_json(timeout=10)
             assert closed.value.code == 4004  # come back
-        while ada.get("/api/sessions").status_code == 429:
-            pass  # the server takes a moment to see that they are gone
+        deadline = time.monotonic() + 10  # the server takes a moment to see that they are gone
+        while (again := dora.get("/api/sessions")).status_code == 429 and time.monotonic() < deadline:
+            assert again.json()["code"] == "too_many_streams"
+            time.sleep(0.5)
+        assert again.status_code == 200
+
+
+def test_frames_on_a_socket_are_requests_too(narrow: ServerProcess) -> None:
+    with socket_to(f"{narrow.url}/ws/chat/frames", bearer(TOKEN["hugo"])) as socket:
+        assert socket.receive_json(timeout=10)["type"] == "ready"
+        for _ in range(REQUESTS + 5):
+            socket.send_json({"type": "ping"})
+        told = [socket.receive_json(timeout=10) for _ in range(REQUESTS + 5)]
+    refused = [each["problem"] for each in told if each["type"] == "error"]
+    assert [problem["code"] for problem in refused] == ["rate_limited"] * 6  # the socket itself was the first request
+    assert 1 <= refused[0]["retry_after"] <= 60
+    with client_of(narrow, "hugo") as hugo:
+        assert hugo.get("/api/sessions").status_code == 429
+
+
+def test_a_network_of_ipv6_is_one_caller(proxied: ServerProcess) -> None:
+    """Who has one has 2^64 addresses."""
+    statuses = [forwarded(proxied, f"2001:db8:0:7::{number:x}").status_code for number in range(8)]
+    assert statuses == [401] * 5 + [429] * 3
+    assert forwarded(proxied, "2001:db8:0:8::1").status_code == 401
 
 
 def test_answers_at_once_are_limited_for_each(narrow: ServerProcess) -> None:
-    with client_of(narrow, ADA) as ada, client_of(narrow, BOB) as bob:
+    with client_of(narrow, "edda") as edda, client_of(narrow, "gina") as gina:
         body = {"content": "hi", "model": "long"}
-        asked = [ada.post(f"/api/sessions/s{number}/messages", json=body) for number in range(3)]
+        asked = [edda.post(f"/api/sessions/s{number}/messages", json=body) for number in range(3)]
         assert [answer.status_code for answer in asked] == [202, 202, 429]
         assert asked[-1].json()["code"] == "rate_limited"
         assert "retry-after" in asked[-1].headers
-        assert bob.post("/api/sessions/s/messages", json=body).status_code == 202
-        ada.post(f"/api/messages/{asked[0].json()['message']['id']}/cancel")
-        assert ada.post("/api/sessions/s2/messages", json=body).status_code == 202
+        assert gina.post("/api/sessions/s/messages", json=body).status_code == 202
+        edda.post(f"/api/messages/{asked[0].json()['message']['id']}/cancel")
+        assert edda.post("/api/sessions/s2/messages", json=body).status_code == 202
 
 
-@pytest.mark.parametrize(("proxies", "limited"), [("", False), ("192.0.2.1", False), ("127.0.0.0/8", True)])
-def test_a_forwarded_address_is_believed_only_from_a_configured_proxy(
-    proxies: str, limited: bool, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Without tokens loopback is not limited; so a limit shows that the address was believed."""
-    folder = tmp_path_factory.mktemp("proxied")
-    with running(folder, XIONIMUS_TRUSTED_PROXIES=proxies, XIONIMUS_CALLER_REQUESTS="5") as server:
-        forwarded = {"X-Forwarded-For": "198.51.100.7"}
-        with httpx.Client(base_url=server.url, headers=forwarded) as client:
-            statuses = [client.get("/api/sessions").status_code for _ in range(8)]
-            other = client.get("/api/sessions", headers={"X-Forwarded-For": "198.51.100.8"})
-        assert statuses == ([200] * 5 + [429] * 3 if limited else [200] * 8)
-        assert other.status_code == 200
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Behind a proxy on this machine."""
+    settings = {"XIONIMUS_TRUSTED_PROXIES": "192.0.2.1,127.0.0.0/8", "XIONIMUS_CALLER_REQUESTS": "5"}
+    with running(tmp_path_factory.mktemp("proxied"), XIONIMUS_TOKENS=line(**TOKEN), **settings) as server:
+        yield server
 
 
-def test_a_cookie_is_secure_when_the_proxy_says_https(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("https")
-    with running(folder, XIONIMUS_TRUSTED_PROXIES="127.0.0.1", XIONIMUS_TOKENS=TOKENS) as server:
-        https = {"X-Forwarded-Proto": "https"}
-        answer = httpx.post(f"{server.url}/sign-in", data={"token": ADA}, headers=https)
-        cookie = answer.headers["set-cookie"]
-        assert cookie.startswith("__Host-xionimus=")
-        assert "Secure" in cookie
-        assert httpx.get(f"{server.url}/api/sessions", headers={"Cookie": cookie.partition(";")[0]}).status_code == 200
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Behind a proxy on another machine, which is not who asks here."""
+    settings = {"XIONIMUS_TRUSTED_PROXIES": "192.0.2.1", "XIONIMUS_CALLER_REQUESTS": "5"}
+    with running(tmp_path_factory.mktemp("elsewhere"), XIONIMUS_TOKENS=line(**TOKEN), **settings) as server:
+        yield server
+
+
+def forwarded(server: ServerProcess, address: str) -> httpx.Response:
+    """The answer to somebody without a token at `address`, if a proxy can be believed."""
+    return plain.get(f"{server.url}/api/sessions", headers={"X-Forwarded-For": address})
+
+
+def test_a_forwarded_address_is_believed_from_a_configured_proxy(proxied: ServerProcess) -> None:
+    statuses = [forwarded(proxied, "198.51.100.7").status_code for _ in range(8)]
+    assert statuses == [401] * 5 + [429] * 3
+    assert forwarded(proxied, "198.51.100.8").status_code == 401
+
+
+def test_a_forwarded_address_is_believed_from_nobody_else(elsewhere: ServerProcess) -> None:
+    statuses = [forwarded(elsewhere, f"198.51.100.{number}").status_code for number in range(8)]
+    assert statuses == [401] * 5 + [429] * 3
+
+
+def test_without_configuration_no_proxy_is_believed(narrow: ServerProcess) -> None:
+    cookie = cookie_of(narrow, "gina", {"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.9"})
+    assert cookie.startswith("xionimus=")
+    assert "Secure" not in cookie
+
+
+def cookie_of(server: ServerProcess, name: str, headers: dict[str, str]) -> str:
+    """What signing in leaves. The token shown twice, so that it counts for its owner."""
+    answer = plain.post(
+        f"{server.url}/sign-in", data={"token": TOKEN[name]}, headers={**headers, **bearer(TOKEN[name])}
+    )
+    cookie: str = answer.headers["set-cookie"]
+    return cookie
+
+
+def test_a_cookie_is_secure_when_the_proxy_says_https(proxied: ServerProcess) -> None:
+    cookie = cookie_of(proxied, "finn", {"X-Forwarded-Proto": "https"})
+    assert cookie.startswith("__Host-xionimus=")
+    assert "Secure" in cookie
+    assert plain.get(f"{proxied.url}/api/sessions", headers={"Cookie": cookie.partition(";")[0]}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import httpx
 import pytest
 
+from tests import plain
+from tests.access.people import PUBLIC
 from tests.access.raw import handshake, upgrade
-from tests.serving import ServerProcess, running
+from tests.serving import ServerProcess
 
-PUBLIC = "https://chat.example.com"
 EVIL = "https://evil.example"
-
-
-@pytest.fixture(scope="module")
-def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with running(tmp_path_factory.mktemp("public"), XIONIMUS_ALLOWED_ORIGINS=f"{PUBLIC},https://app.example") as server:
-        yield server
 
 
 ALLOWED: list[dict[str, str]] = [
@@ -47,7 +39,7 @@ def filled(headers: dict[str, str], server: ServerProcess) -> dict[str, str]:
 
 @pytest.mark.parametrize("headers", ALLOWED, ids=str)
 def test_its_own_pages_and_programs_may_change_something(public: ServerProcess, headers: dict[str, str]) -> None:
-    assert httpx.post(f"{public.url}/api/sessions", headers=filled(headers, public)).status_code == 201
+    assert plain.post(f"{public.url}/api/sessions", headers=filled(headers, public)).status_code == 201
 
 
 @pytest.mark.parametrize("headers", REFUSED, ids=str)
@@ -63,7 +55,7 @@ def test_its_own_pages_and_programs_may_change_something(public: ServerProcess, 
     ],
 )
 def test_other_pages_may_not(public: ServerProcess, method: str, path: str, headers: dict[str, str]) -> None:
-    answer = httpx.request(method, public.url + path, headers=filled(headers, public))
+    answer = plain.request(method, public.url + path, headers=filled(headers, public))
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_origin")
 
 
@@ -80,39 +72,39 @@ def test_the_origin_of_a_socket_is_checked_before_it_is_accepted(
 
 
 def test_two_origins_are_none(public: ServerProcess) -> None:
-    answer = httpx.post(f"{public.url}/api/sessions", headers=[("Origin", PUBLIC), ("Origin", EVIL)])
+    answer = plain.post(f"{public.url}/api/sessions", headers=[("Origin", PUBLIC), ("Origin", EVIL)])
     assert answer.status_code == 403
 
 
 def test_reading_is_no_matter_of_origin_but_its_answer_is_not_shared(public: ServerProcess) -> None:
-    answer = httpx.get(f"{public.url}/api/sessions", headers={"Origin": EVIL})
+    answer = plain.get(f"{public.url}/api/sessions", headers={"Origin": EVIL})
     assert answer.status_code == 200
     assert "access-control-allow-origin" not in answer.headers
     assert answer.headers["vary"] == "Origin"
 
 
 def test_an_allowed_origin_may_read_without_cookies(public: ServerProcess) -> None:
-    answer = httpx.get(f"{public.url}/api/sessions", headers={"Origin": PUBLIC})
+    answer = plain.get(f"{public.url}/api/sessions", headers={"Origin": PUBLIC})
     assert answer.headers["access-control-allow-origin"] == PUBLIC
     assert "access-control-allow-credentials" not in answer.headers
 
 
 def test_a_preflight_is_answered_for_allowed_origins_only(public: ServerProcess) -> None:
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
-    answer = httpx.options(f"{public.url}/api/sessions", headers={"Origin": PUBLIC, **asked})
+    answer = plain.options(f"{public.url}/api/sessions", headers={"Origin": PUBLIC, **asked})
     assert answer.status_code == 204
     assert "POST" in answer.headers["access-control-allow-methods"]
-    refused = httpx.options(f"{public.url}/api/sessions", headers={"Origin": EVIL, **asked})
+    refused = plain.options(f"{public.url}/api/sessions", headers={"Origin": EVIL, **asked})
     assert refused.status_code == 405
     assert "access-control-allow-origin" not in refused.headers
 
 
 def test_without_configuration_there_is_no_cors(server: ServerProcess) -> None:
-    answer = httpx.get(f"{server.url}/api/sessions", headers={"Origin": PUBLIC})
+    answer = plain.get(f"{server.url}/api/sessions", headers={"Origin": PUBLIC})
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x"])
 def test_what_a_form_can_send_is_no_request(server: ServerProcess, kind: str) -> None:
-    answer = httpx.post(f"{server.url}/api/sessions", content=b'{"title": "x"}', headers={"Content-Type": kind})
+    answer = plain.post(f"{server.url}/api/sessions", content=b'{"title": "x"}', headers={"Content-Type": kind})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")

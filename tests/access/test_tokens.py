@@ -13,6 +13,7 @@ from server.access.sign_in import COOKIE, LOCAL_PATH, SECURE_COOKIE
 from server.access.tickets import LIFETIME, Tickets
 from server.access.tokens import Tokens, new_token
 from server.settings import Settings, TokenHash
+from tests import plain
 from tests.access.people import ADA, BOB, bearer, line, socket_to
 from tests.serving import ServerProcess
 
@@ -69,7 +70,7 @@ def test_listening_for_others_without_tokens_is_refused_with_what_to_do(
 
 def test_a_token_lets_its_owner_in_and_nothing_else_does(asking: ServerProcess) -> None:
     url = f"{asking.url}/api/sessions"
-    assert httpx.get(url, headers=bearer(ADA)).status_code == 200
+    assert plain.get(url, headers=bearer(ADA)).status_code == 200
     wrong: list[dict[str, str]] = [
         {},
         bearer(ADA[:-1]),
@@ -80,23 +81,23 @@ def test_a_token_lets_its_owner_in_and_nothing_else_does(asking: ServerProcess) 
         {"Cookie": f"{COOKIE}=wrong"},
     ]
     for headers in wrong:
-        answer = httpx.get(url, headers=headers)
+        answer = plain.get(url, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("name", ["token", "access_token", "ticket", "api_key", "authorization", "xionimus"])
 def test_no_token_is_taken_from_an_address(asking: ServerProcess, name: str) -> None:
-    assert httpx.get(f"{asking.url}/api/sessions", params={name: ADA}).status_code == 401
+    assert plain.get(f"{asking.url}/api/sessions", params={name: ADA}).status_code == 401
 
 
 def test_health_is_open(asking: ServerProcess) -> None:
-    assert httpx.get(f"{asking.url}/healthz").status_code == 200
-    assert httpx.get(f"{asking.url}/readyz").status_code == 401
+    assert plain.get(f"{asking.url}/healthz").status_code == 200
+    assert plain.get(f"{asking.url}/readyz").status_code == 401
 
 
 def test_a_browser_is_led_to_sign_in_and_back(asking: ServerProcess) -> None:
-    with httpx.Client(base_url=asking.url, headers=HTML, follow_redirects=True) as browser:
+    with plain.Client(base_url=asking.url, headers=HTML, follow_redirects=True) as browser:
         page = browser.get("/docs")
         assert page.url.path == "/sign-in"
         [action] = re.findall(r'action="([^"]+)"', page.text)
@@ -113,7 +114,7 @@ def test_a_browser_is_led_to_sign_in_and_back(asking: ServerProcess) -> None:
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(asking: ServerProcess) -> None:
-    answer = httpx.post(f"{asking.url}/sign-in", data={"token": ADA})
+    answer = plain.post(f"{asking.url}/sign-in", data={"token": ADA})
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith(f"{COOKIE}=")
     assert "HttpOnly" in cookie
@@ -124,18 +125,18 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(asking: ServerPro
 @pytest.mark.parametrize("path", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\nb", ""])
 def test_signing_in_leads_to_no_other_site(path: str, asking: ServerProcess) -> None:
     assert not LOCAL_PATH.fullmatch(path)
-    answer = httpx.post(f"{asking.url}/sign-in", params={"next": path}, data={"token": ADA})
+    answer = plain.post(f"{asking.url}/sign-in", params={"next": path}, data={"token": ADA})
     assert answer.headers["location"] == "/"
 
 
 def test_what_is_asked_at_sign_in_is_shown_as_text(asking: ServerProcess) -> None:
-    answer = httpx.get(f"{asking.url}/sign-in", params={"next": '/"><script>alert(1)</script>'})
+    answer = plain.get(f"{asking.url}/sign-in", params={"next": '/"><script>alert(1)</script>'})
     assert "<script" not in answer.text
 
 
 def test_a_cookie_opens_streams_and_sockets(asking: ServerProcess) -> None:
     cookie = {"Cookie": f"other=1; {COOKIE}={ADA}"}
-    with httpx.Client(headers=cookie) as client:
+    with plain.Client(headers=cookie) as client:
         client.post(f"{asking.url}/api/sessions", json={"id": "by-cookie"})
         with client.stream("GET", f"{asking.url}/api/sessions/by-cookie/events") as stream:
             assert stream.status_code == 200

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import httpx
 
+from tests import plain
 from tests.serving import ServerProcess
 
 PROBLEM = "application/problem+json"
@@ -19,7 +20,7 @@ class Caller:
     """A client of one server. What is asked goes to the model `echo`, unless the question says otherwise."""
 
     def __init__(self, server: ServerProcess) -> None:
-        self.http = httpx.Client(base_url=server.url, timeout=30)
+        self.http = plain.Client(base_url=server.url, timeout=30)
 
     def __enter__(self) -> Caller:
         return self

@@ -264,7 +264,7 @@ anything = simple | st.lists(simple, max_size=3) | st.dictionaries(st.text(max_s
 fields = st.sampled_from(sorted({field for each in BODIES.values() for field in each} | {"type", "message_id"}))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(BODIES)), st.dictionaries(fields, anything, max_size=4))
 def test_no_body_makes_the_server_fail(caller: Caller, route: tuple[str, str], body: Json) -> None:
     method, path = route
@@ -278,7 +278,7 @@ def test_no_body_makes_the_server_fail(caller: Caller, route: tuple[str, str], b
 names = st.sampled_from(["limit", "before", "q", "format", "wait", "heartbeat", "after", "last_event_id"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(QUERIES)), st.dictionaries(names, st.text(max_size=10), max_size=4))
 def test_no_query_makes_the_server_fail(caller: Caller, path: str, query: dict[str, str]) -> None:
     target = path.format(existing="no-such-session", message="msg_nothing")

@@ -269,7 +269,6 @@ def test_surrogates_that_were_cut_apart_are_joined_and_lone_ones_replaced(pieces
         part.encode()
 
 
-@settings(deadline=None)
 @given(st.text(), st.data())
 def test_text_cut_into_utf_16_units_anywhere_comes_out_whole(text: str, data: st.DataObject) -> None:
     encoded = text.encode("utf-16-le")
@@ -294,7 +293,7 @@ DELTAS: st.SearchStrategy[Delta | None] = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(DELTAS, max_size=30), st.integers(0, 30), st.booleans())
 def test_the_log_has_what_the_provider_said_once_and_in_order(
     deltas: list[Delta | None], failing_at: int, fails: bool

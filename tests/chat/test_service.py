@@ -181,6 +181,7 @@ async def test_one_key_is_one_call_of_the_provider(path: Path) -> None:
 async def test_what_a_key_stands_for_is_told_while_nothing_new_is_accepted(path: Path) -> None:
     async with chatting(path, Scripted([Text("yes"), hanging()]), max_answers=1) as chat:
         first = await chat.ask("one", idempotency_key="k")
+        await chat.until(first, "chunk")
         assert (await chat.ask("one", idempotency_key="k")).answer.id == first.answer.id
         with pytest.raises(Overloaded):
             await chat.ask("one", idempotency_key="other")

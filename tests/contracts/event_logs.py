@@ -5,13 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+
 from server.chat.models import new_message_id
+from server.storage import event_log
 from server.storage.event_log import Transaction
 from server.streaming.log import Claim, EventLog, Stream
 from server.streaming.memory import MemoryEventLog
+from server.streaming.tail import Tail
 from tests.storage.kept import NOON, OWNER, Kept, keep
 
 
@@ -83,4 +88,14 @@ async def sqlite(folder: Path) -> AsyncIterator[Harness]:
         yield SqliteHarness(kept)
 
 
-IMPLEMENTATIONS = {"memory": memory, "sqlite": sqlite}
+@asynccontextmanager
+async def sqlite_in_blocks(folder: Path) -> AsyncIterator[Harness]:
+    """Nearly nothing is in memory, and what is read from the file is shared."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(event_log, "BLOCK", 4)
+        patch.setattr(event_log, "Tail", partial(Tail, max_bytes=1))
+        async with sqlite(folder) as harness:
+            yield harness
+
+
+IMPLEMENTATIONS = {"memory": memory, "sqlite": sqlite, "sqlite in blocks": sqlite_in_blocks}

@@ -14,9 +14,10 @@ import pytest
 
 from server.chat.errors import StorageUnavailable
 from server.storage import event_log
+from server.storage.blocks import Block, Blocks
 from server.storage.database import Connection, Row, Values
 from server.storage.event_log import new_run
-from server.streaming.events import Cursor, Entry, Event
+from server.streaming.events import Cursor, Entry, Event, encode
 from server.streaming.log import CursorReset, Stream, UnknownStream
 from tests.storage.kept import NOON, OWNER, Kept, keep, seqs
 from tests.streaming.following import Collector, following
@@ -104,6 +105,82 @@ async def reset_of(kept: Kept, stream: Stream, after: Cursor) -> CursorReset:
 
 def joined(*parts: Sequence[Event]) -> list[bytes]:
     return [event.json for part in parts for event in part]
+
+
+# What many read at once.
+
+
+@asynccontextmanager
+async def half_forgotten(path: Path, events: int = 1_000) -> AsyncIterator[tuple[Kept, Stream, list[Event]]]:
+    """A log whose events the last run wrote: none is in memory."""
+    async with keep(path) as kept:
+        stream = await new_stream(kept)
+        written = await kept.log.append(stream, [entry(str(number)) for number in range(events)])
+    async with keep(path) as kept:
+        yield kept, stream, list(written)
+
+
+def counting(kept: Kept, patch: pytest.MonkeyPatch) -> list[object]:
+    """One element for each trip to a connection that reads."""
+    trips: list[object] = []
+    read = kept.database.read
+
+    async def counted(work: Callable[[Connection], Any]) -> Any:
+        trips.append(work)
+        return await read(work)
+
+    patch.setattr(kept.database, "read", counted)
+    return trips
+
+
+async def test_what_many_read_at_once_is_read_from_the_file_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with half_forgotten(path) as (kept, stream, written):
+        await kept.log.span(stream)
+        trips = counting(kept, monkeypatch)
+        sinks = [Collector(written[99].cursor, 900) for _ in range(50)]
+        await asyncio.gather(*(following(kept.log, stream, sink) for sink in sinks))
+        assert all(joined(sink.events) == joined(written[100:]) for sink in sinks)
+        # Three whole blocks, and for each the part of one that is still growing.
+        assert len(trips) == 3 + len(sinks)
+
+
+async def test_a_reader_that_leaves_takes_nothing_from_those_who_wait_for_the_same(path: Path) -> None:
+    async with half_forgotten(path) as (kept, stream, written):
+        await kept.log.span(stream)
+        async with every_reader_busy(kept):
+            first, second = (asyncio.create_task(kept.log.read(stream, written[9].cursor)) for _ in range(2))
+            await asyncio.sleep(0.01)
+            first.cancel()
+            await asyncio.sleep(0.01)
+        assert joined(await second)[:5] == joined(written[10:15])
+        assert first.cancelled()
+
+
+async def test_what_could_not_be_read_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with half_forgotten(path) as (kept, stream, written):
+        await kept.log.span(stream)
+
+        async def fails(work: Callable[[Connection], Any]) -> Any:
+            raise StorageUnavailable("not now")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kept.database, "read", fails)
+            with pytest.raises(StorageUnavailable):
+                await kept.log.read(stream, written[9].cursor)
+        assert joined(await kept.log.read(stream, written[9].cursor))[:5] == joined(written[10:15])
+
+
+async def test_what_is_shared_is_bounded() -> None:
+    loads: list[int] = []
+
+    async def load(stream: Stream, number: int) -> Block:
+        loads.append(number)
+        return Block(Cursor("e", 0), [Event(Cursor("e", 1), "chunk", encode("x" * 10_000))])
+
+    blocks = Blocks(load, max_bytes=50_000)
+    for number in (0, 1, 2, 3, 0, 4, 5, 0, 5):
+        assert await blocks.get(1, number)
+    assert loads == [0, 1, 2, 3, 4, 5, 0]
 
 
 # Commits that are durable, and not published yet.

@@ -2,7 +2,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from server.streaming.events import BadCursor, Cursor, Entry, Event
@@ -25,13 +25,11 @@ def event(kind: str = "chunk", **fields: object) -> Event:
     return Event(Cursor("epoch", 7), entry.type, entry.body, entry.message_id)
 
 
-@settings(deadline=None)
 @given(CURSORS)
 def test_a_cursor_survives_the_wire(cursor: Cursor) -> None:
     assert Cursor.parse(str(cursor)) == cursor
 
 
-@settings(deadline=None)
 @given(st.text() | st.text("az019-_.٣ \n", max_size=8) | st.builds("{}-{}".format, EPOCHS, st.integers()))
 def test_what_str_would_not_give_is_refused(text: str) -> None:
     if CURSOR.match(text):
@@ -50,7 +48,6 @@ def test_look_alikes_of_cursors_are_refused(text: str) -> None:
         Cursor.parse(text)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(ANY_TEXT, JSON_VALUES, max_size=4))
 def test_an_event_is_ascii_and_says_what_its_entry_said(fields: dict[str, object]) -> None:
     made = Entry.of("chunk", {"fields": fields})
@@ -82,7 +79,6 @@ def test_numbers_that_json_does_not_know_are_refused() -> None:
         Entry.of("chunk", {"offset": float("nan")})
 
 
-@settings(deadline=None)
 @given(ANY_TEXT)
 def test_an_sse_block_is_an_event_an_id_one_data_line_and_a_blank_one(text: str) -> None:
     told = event(content=text)

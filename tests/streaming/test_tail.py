@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from server.streaming.events import Cursor, Event
@@ -94,7 +94,6 @@ def test_an_event_larger_than_the_tail_is_given_once(before: int) -> None:
     assert seqs(tail.since(tail.base, 10)) == list(range(tail.base.seq + 1, before + 4))
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 400), min_size=1, max_size=5), max_size=20), st.integers(1, 7))
 def test_from_every_place_the_rest_is_whole(sizes: list[list[int]], limit: int) -> None:
     tail = Tail(START, START, max_bytes=1_000)

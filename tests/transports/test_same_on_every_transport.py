@@ -40,7 +40,7 @@ def read_in_pieces(
     return found
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=cuts(transports), live=st.booleans(), skipped=st.integers(0, 30))
 def test_a_session_read_in_pieces(
     server: ServerProcess, caller: Caller, plan: list[tuple[Transport, int]], live: bool, skipped: int
@@ -55,7 +55,7 @@ def test_a_session_read_in_pieces(
     assert last(found[-1])
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=cuts(http_transports), live=st.booleans())
 def test_an_answer_read_in_pieces(
     server: ServerProcess, caller: Caller, plan: list[tuple[Transport, int]], live: bool

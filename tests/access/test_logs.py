@@ -1,0 +1,58 @@
+"""What a running server writes into its log, and what nobody can write into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests import plain
+from tests.access.people import ADA, TOKENS, bearer, socket_to
+from tests.access.raw import exchange
+from tests.serving import ServerProcess, running
+
+FORGED = "/a%0A2026-01-01%20[info]%20all%20is%20well%1B[2J%E2%80%A8"
+
+
+@pytest.fixture(scope="module")
+def logging(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    settings = {"XIONIMUS_LOG_FORMAT": request.param, "XIONIMUS_LOG_LEVEL": "debug", "XIONIMUS_TOKENS": TOKENS}
+    with running(tmp_path_factory.mktemp("logging"), XIONIMUS_DEMO_DELAY="0", **settings) as server:
+        yield server
+
+
+def lines(server: ServerProcess) -> list[dict[str, Any]]:
+    """Those that are JSON; the greeting is for people."""
+    return [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.parametrize("logging", ["json"], indirect=True)
+def test_every_line_names_its_request_and_no_body(logging: ServerProcess) -> None:
+    question = {"content": "private words", "model": "echo"}
+    answer = plain.post(
+        f"{logging.url}/api/sessions/s/messages", params={"wait": 20}, json=question, headers=bearer(ADA)
+    )
+    with socket_to(f"{logging.url}/ws/chat/s", bearer(ADA)) as socket:
+        socket.receive_json(timeout=10)
+    plain.get(f"{logging.url}/api/sessions")
+    named = {line.get("request_id"): line for line in lines(logging)}
+    line = named[answer.headers["x-request-id"]]
+    assert (line["method"], line["path"], line["status"]) == ("POST", "/api/sessions/s/messages", 200)
+    assert line["caller"] == "ada"
+    assert {"timestamp", "level", "logger", "milliseconds"} <= line.keys()
+    assert [line["status"] for line in lines(logging) if line.get("method") == "WEBSOCKET"] == [101]
+    assert "private words" not in logging.log
+
+
+@pytest.mark.parametrize("logging", ["json", "text"], indirect=True)
+def test_nobody_writes_a_line_of_the_log(logging: ServerProcess) -> None:
+    plain.get(logging.url + FORGED, headers=bearer(ADA))
+    exchange(logging, f"GET {FORGED} HTTP/1.1\r\nHost: evil\r\nConnection: close\r\n\r\n".encode())
+    exchange(logging, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nno\x1b[2Jheader\r\n\r\n")
+    told = logging.log
+    assert "all is well" in told
+    assert not [line for line in told.splitlines() if line.startswith("2026-01-01 [info]")]
+    assert "\x1b[2J" not in told
+    assert "\u2028" not in told
