@@ -43,7 +43,9 @@ function storeFor(id) {
 
 /** @param {string} id */
 export function openSession(id) {
-  if (id !== currentId.value) location.hash = id;
+  if (id === currentId.value) return;
+  location.hash = id;
+  currentId.value = id; // the event of the address comes later, and the next key may come before it
 }
 
 export function newSession() {
