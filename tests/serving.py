@@ -39,6 +39,10 @@ class ServerProcess:
         return self.process.pid
 
     @property
+    def stopped(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    @property
     def log(self) -> str:
         return (self.folder / "server.log").read_text("utf-8", "replace")
 

@@ -3,8 +3,13 @@ import { countCharacters, sha256 } from "./proof.js";
 /** @import { Accepted, History, LogEvent, Message } from "./types.js" */
 
 /**
- * @typedef {Message & {retrying?: {attempt: number, delay: number, detail: string} | null, seenFromStart?: boolean}} Spoken
+ * @typedef {Message & {retrying?: Retrying | null, seenFromStart?: boolean}} Spoken
  *   a message, and what is known only while it is being written
+ *
+ * @typedef {object} Retrying
+ * @property {number} attempt the one that failed
+ * @property {string} title why
+ * @property {boolean} elsewhere whether another provider or model is asked now
  *
  * @typedef {object} Changes
  * @property {(message: Spoken | null) => void} onMessage a message came, changed, began to think or to speak, or
@@ -27,7 +32,7 @@ export class Conversation {
     this.hasMore = false;
   }
 
-  /** @param {History} history the newest page; what is older and known already is kept */
+  /** @param {Omit<History, "messages"> & {messages: Spoken[]}} history the newest page; what is older and known already is kept */
   load({ messages, cursor, has_more }) {
     const known = [...this.messages.values()];
     const first = known.findIndex((message) => message.id === messages[0]?.id);
@@ -140,6 +145,7 @@ const HANDLERS = {
   thinking: about((message, event, conversation) => {
     const isFirst = !message.thinking;
     message.thinking = (message.thinking ?? "") + event.content;
+    message.retrying = null;
     conversation.changes.onThinking(message);
     if (isFirst) conversation.changes.onMessage(message);
   }),
@@ -148,9 +154,10 @@ const HANDLERS = {
     message.sources = [...message.sources, ...event.sources];
     conversation.changes.onMessage(message);
   }),
-  retrying: about((message, { attempt, delay, problem }, conversation) => {
-    message.thinking = null; // the next attempt thinks anew
-    message.retrying = { attempt, delay, detail: problem.detail };
+  retrying: about((message, { attempt, problem, provider, model }, conversation) => {
+    const elsewhere = provider !== message.provider || model !== message.model;
+    const retrying = { attempt, title: problem.title, elsewhere };
+    Object.assign(message, { thinking: null, retrying, provider, model }); // the next attempt thinks anew
     conversation.changes.onMessage(message);
   }),
   complete: about((message, event, conversation) => {

@@ -22,6 +22,7 @@ const LASTING = 2_000; // milliseconds after which a connection counts as one th
  * @property {Way} way
  * @property {number} [retryIn] milliseconds, while waiting
  * @property {boolean} [heldBack] why it is not SSE
+ * @property {string} [refused] the code of the server's reason, while it lets nobody read
  */
 
 /**
@@ -66,6 +67,8 @@ class Reading {
     this.cursor = options.cursor;
     this.gone = false;
     this.suspecting = false;
+    /** @type {string | undefined} */
+    this.refused = undefined;
     this.connection = new AbortController();
     this.liveSince = Infinity;
   }
@@ -99,6 +102,7 @@ class Reading {
    */
   async take(batch, delay) {
     this.liveSince = Math.min(this.liveSince, performance.now());
+    this.refused = undefined;
     this.tell("live");
     if (batch.some((event) => event.type === "reset")) await this.startOver();
     this.deliver(batch);
@@ -149,7 +153,7 @@ class Reading {
   /** @param {unknown} error */
   async recover(error) {
     if (error instanceof Cut && error.reason === "refused") return;
-    if (error instanceof ProblemError && !isPassing(error)) return this.end();
+    if (isNotFound(error)) return this.end();
     this.tell("connecting");
     const reachable = await this.serverAnswers();
     if (this.gone) return;
@@ -171,7 +175,8 @@ class Reading {
       this.cursor = page.cursor;
       return true;
     } catch (error) {
-      if (error instanceof ProblemError && error.problem.status === 404) this.end();
+      if (isNotFound(error)) this.end();
+      this.refused = error instanceof ProblemError && !isPassing(error) ? error.code : undefined;
       return error instanceof ProblemError && error.code === "cursor_reset";
     }
   }
@@ -198,6 +203,11 @@ class Reading {
    */
   tell(phase, retryIn) {
     const heldBack = !this.options.choice && this.ladder.rung !== "sse";
-    this.options.onState?.({ phase, way: this.way, retryIn, heldBack });
+    this.options.onState?.({ phase, way: this.way, retryIn, heldBack, refused: this.refused });
   }
+}
+
+/** @param {unknown} error */
+function isNotFound(error) {
+  return error instanceof ProblemError && error.problem.status === 404;
 }

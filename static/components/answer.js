@@ -6,7 +6,7 @@ import { Thinking } from "./thinking.js";
 import { TypingIndicator } from "./typing-indicator.js";
 
 /** @import { SessionStore } from "../hooks/session-store.js" */
-/** @import { Spoken } from "../client/conversation.js" */
+/** @import { Retrying, Spoken } from "../client/conversation.js" */
 
 const GO_ON =
   "Your last answer was cut off. Continue it from exactly where it stopped: begin with the very next word, and " +
@@ -18,9 +18,9 @@ export function Answer({ session, message }) {
   const isLive = message.status === "streaming";
   return html`<article class="answer" aria-label="Answer" aria-busy=${isLive} data-message=${message.id}>
     ${message.thinking && html`<${Thinking} session=${session} message=${message} />`}
+    ${message.sources.length > 0 && html`<${Sources} sources=${message.sources} />`}
     <${AnswerText} session=${session} message=${message} />
     ${isLive && html`<${Waiting} session=${session} message=${message} />`}
-    ${message.sources.length > 0 && html`<${Sources} sources=${message.sources} />`}
     ${!isLive && html`<${Ending} session=${session} message=${message} />`}
     ${!isLive && html`<${AnswerFooter} session=${session} message=${message} />`}
   </article>`;
@@ -31,13 +31,20 @@ export function Answer({ session, message }) {
  * @param {{session: SessionStore, message: Spoken}} props
  */
 function Waiting({ session, message }) {
-  if (message.retrying) {
-    const { detail, attempt } = message.retrying;
-    return html`<p class="note" role="status">${detail} Trying again (attempt ${attempt + 1}) …</p>`;
-  }
+  session.revision(message.id).value; // whoever reads a signal is not rendered with the parent
+  if (message.retrying) return html`<p class="note" role="status">${retryOf(message, message.retrying)}</p>`;
   const isQueued = session.active.value.indexOf(message) > 0;
   if (isQueued) return html`<p class="note waiting">Waiting for the answer before this one</p>`;
   return html`<p class="waiting"><${TypingIndicator} /></p>`;
+}
+
+/**
+ * @param {Spoken} message
+ * @param {Retrying} retrying
+ */
+function retryOf({ provider, model }, { attempt, title, elsewhere }) {
+  if (elsewhere) return `${title}. Asking ${provider} · ${model} …`;
+  return `${title}. Trying again (attempt ${attempt + 1}) …`;
 }
 
 /**

@@ -17,6 +17,7 @@ export function ConnectionBadge({ state, onOpen }) {
 function wordFor(state) {
   if (!online.value) return "Offline";
   if (!state) return "Ready";
+  if (state.refused === "unauthorized") return "Signed out";
   if (state.phase === "waiting") return "Reconnecting";
   if (state.phase === "connecting") return "Connecting";
   if (state.phase === "gone") return "Deleted";

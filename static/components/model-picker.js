@@ -44,9 +44,9 @@ function also(from, chosen) {
 /** @param {{of: Provider, also: string | null}} props */
 function Models({ of, also }) {
   const isReady = of.ready || Boolean(keys.value[of.id]);
-  const ids = [...of.models.map((each) => each.id), ...(also ? [also] : [])];
+  const ids = new Set([...of.models.map((each) => each.id), of.default_model, also].filter(Boolean));
   return html`<optgroup label=${isReady ? of.name : `${of.name} (needs a key)`} disabled=${!isReady}>
-    ${ids.map((id) => html`<option key=${id} value=${[of.id, id].join(BETWEEN)}>${id}</option>`)}
+    ${[...ids].map((id) => html`<option key=${id} value=${[of.id, id].join(BETWEEN)}>${id}</option>`)}
     ${of.accepts_any_model && html`<option value=${[of.id, ANOTHER].join(BETWEEN)}>Another model …</option>`}
   </optgroup>`;
 }
@@ -56,7 +56,8 @@ function ModelName({ onDone }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   useEffect(() => field.current?.focus(), []);
   const finish = () => {
-    model.value = field.current?.value.trim() || null;
+    if (!field.current) return; // it loses the focus once more while it goes
+    model.value = field.current.value.trim() || null;
     onDone();
   };
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {

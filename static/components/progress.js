@@ -45,6 +45,7 @@ function SpeedSlider() {
 
 /** @param {number} characters */
 function amount(characters) {
+  if (!characters) return "Nothing yet";
   const tokens = Math.round(characters / CHARACTERS_PER_TOKEN).toLocaleString();
   return maxTokens.value ? `about ${tokens} of ${maxTokens.value.toLocaleString()} tokens` : `about ${tokens} tokens`;
 }

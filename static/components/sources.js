@@ -3,10 +3,15 @@ import { safeLink } from "./markdown/links.js";
 
 /** @import { Source } from "../client/types.js" */
 
-/** @param {{sources: Source[]}} props */
+/**
+ * Above the text and folded: models name their sources first, and below the text they would move with every line.
+ * @param {{sources: Source[]}} props
+ */
 export function Sources({ sources }) {
-  return html`<details class="sources" open>
-    <summary>${sources.length === 1 ? "1 source" : `${sources.length} sources`}</summary>
+  const hosts = new Set(sources.map(({ url }) => safeLink(url)?.host).filter(Boolean));
+  return html`<details class="sources">
+    <summary>${sources.length === 1 ? "1 source" : `${sources.length} sources`}
+      <span class="glimpse">${[...hosts].join(", ")}</span></summary>
     <ol>
       ${sources.map((source) => html`<li key=${source.url}><${SourceLink} source=${source} /></li>`)}
     </ol>
@@ -17,7 +22,8 @@ export function Sources({ sources }) {
 function SourceLink({ source }) {
   const target = safeLink(source.url);
   if (!target) return html`<span>${source.title || source.url}</span>`;
-  return html`<a href=${target.href} target="_blank" rel="noopener noreferrer">
-    ${source.title || target.href} <span class="host">${target.host}</span>
-  </a>`;
+  const name = source.title || target.href;
+  return html`<a href=${target.href} target="_blank" rel="noopener noreferrer">${name}${
+    !name.includes(target.host) && html` <span class="host">${target.host}</span>`
+  }</a>`;
 }

@@ -1,6 +1,6 @@
 import { computed, signal } from "@preact/signals";
 import {
-  Backoff, Cache, Conversation, ProblemError, api, groupSiblings, isPassing, newestBelow, pathTo, sleep,
+  Backoff, Cache, Conversation, ProblemError, api, groupSiblings, newestBelow, pathTo, sleep,
 } from "../client/index.js";
 import { Asking } from "./asking.js";
 import { reading } from "./reading.js";
@@ -96,15 +96,18 @@ export class SessionStore {
         this.loaded.value = "yes";
         return this.join(page.cursor);
       } catch (error) {
-        if (error instanceof ProblemError && !isPassing(error)) return this.beNew();
-        await this.waitFor(backoff.next());
+        if (error instanceof ProblemError && error.problem.status === 404) return this.beNew();
+        await this.waitFor(backoff.next(), error instanceof ProblemError ? error.code : undefined);
       }
     }
   }
 
-  /** @param {number} pause */
-  async waitFor(pause) {
-    this.state.value = { phase: "waiting", way: "sse", retryIn: pause };
+  /**
+   * @param {number} pause
+   * @param {string} [refused]
+   */
+  async waitFor(pause, refused) {
+    this.state.value = { phase: "waiting", way: "sse", retryIn: pause, refused };
     const woken = new Promise((resolve) => reading.alarm.addEventListener("wake", resolve, { once: true }));
     await Promise.race([sleep(pause, this.closing.signal), woken]);
   }
@@ -224,8 +227,11 @@ export class SessionStore {
 
   /** @param {Accepted} accepted */
   accept(accepted) {
-    this.conversation.accept(accepted);
-    if (this.conversation.cursor === null) this.reload();
+    if (this.conversation.cursor !== null) return this.conversation.accept(accepted);
+    const { user_message, message, cursor } = accepted;
+    if (user_message.parent_id !== null) return this.reload(); // something was said before
+    this.conversation.load({ messages: [user_message, { ...message, seenFromStart: true }], cursor, has_more: false });
+    this.join(cursor);
   }
 
   /** Stop what is being written, and what waits for it. */

@@ -34,6 +34,8 @@ export function ChatPage() {
         onConnection=${() => setOpened("connection")} onSettings=${() => setOpened("settings")}
         onExport=${() => setOpened("export")} />
       ${session.deleted.value && html`<p class="notice" role="status">This chat has been deleted.</p>`}
+      ${session.state.value?.refused === "unauthorized" &&
+      html`<p class="notice" role="status">You are signed out. <a href="/sign-in?next=/%23${session.id}">Sign in</a></p>`}
       <${Transcript} key=${session.id} session=${session} />
       ${!session.deleted.value && html`<${Composer} session=${session} />`}
     </main>

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, sync_playwright
 from tests import plain
 from tests.access.people import ADA
 from tests.access.raw import exchange, status_of, upgrade
+from tests.browser.conftest import CHROMIUM
 from tests.serving import ServerProcess
 
 WRITING = """fetch("/api/sessions", {
@@ -79,7 +80,7 @@ def browser_page() -> object:
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=[*arguments, "--disable-sync", "--no-first-run"]
+            executable_path=CHROMIUM, args=[*arguments, "--disable-sync", "--no-first-run"]
         )
         yield browser.new_page()
         browser.close()

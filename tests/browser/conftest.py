@@ -1,11 +1,10 @@
-"""A browser for the page's tests: Debian's Chromium, or the one that Playwright brings."""
+"""A browser for the page's tests: Debian's Chromium (the one without windows takes half the time), or Playwright's."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,8 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser")
+CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 LOOKS: dict[str, Any] = {"viewport": {"width": 1200, "height": 800}, "locale": "en-GB"}
 
 
@@ -33,7 +33,9 @@ def browser() -> Iterator[Browser]:
         try:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         except Error as error:
-            reason = "no Chromium: `apt install chromium`, or `playwright install chromium`, or set CHROMIUM"
+            reason = (
+                "no Chromium: `apt install chromium-headless-shell`, or `playwright install chromium`, or set CHROMIUM"
+            )
             pytest.skip(f"{reason} ({error.message.splitlines()[0]})")
         yield browser
         browser.close()
@@ -42,15 +44,22 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def page_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Answers slowly enough to be watched."""
-    with running(tmp_path_factory.mktemp("page"), XIONIMUS_DEMO_DELAY="0.02") as process:
+    with running(tmp_path_factory.mktemp("page"), XIONIMUS_DEMO_DELAY="0.01") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with running(tmp_path_factory.mktemp("mortal"), XIONIMUS_DEMO_DELAY="0.01", XIONIMUS_HEARTBEAT="1") as process:
         yield process
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[ServerProcess]:
-    """One that a test may kill."""
-    with running(tmp_path, XIONIMUS_DEMO_DELAY="0.02", XIONIMUS_HEARTBEAT="1") as process:
-        yield process
+def own_server(mortal: ServerProcess) -> ServerProcess:
+    """One that a test may kill; the next one finds it up."""
+    if mortal.stopped:
+        mortal.start()
+    return mortal
 
 
 @pytest.fixture
@@ -71,6 +80,14 @@ def context_with_worker(browser: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def person(context: BrowserContext, page_server: ServerProcess) -> Iterator[Person]:
     person = Person(context.new_page(), page_server.url)
+    yield person
+    person.assert_nothing_broke()
+
+
+@pytest.fixture
+def impatient(context: BrowserContext, server: ServerProcess) -> Iterator[Person]:
+    """Somebody at a server that answers at once."""
+    person = Person(context.new_page(), server.url)
     yield person
     person.assert_nothing_broke()
 

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import urlsplit
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
 
 END_OF_DEMO = "speaks the OpenAI format."
+WATCH_SHIFTS = """() => {
+    window.shifts = 0;
+    new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
+    }).observe({ type: "layout-shift", buffered: true });
+}"""
+
+SHOWS = """(text) => [...document.querySelectorAll("article[aria-label=Answer] .markdown")].at(-1)
+    ?.textContent.replace(/\\s+/g, " ").includes(text)"""
+IS_KEPT = """async ([session, text]) => {
+    const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+    const database = await done(indexedDB.open("xionimus", 1));
+    const kept = await done(database.transaction("kept").objectStore("kept").get(`history:${session}`));
+    database.close();
+    return JSON.stringify(kept ?? "").includes(text);
+}"""
+
+PAGE_IS_KEPT = """async () => {
+    const kept = new Set((await (await caches.open("xionimus-page")).keys()).map(({ url }) => url));
+    const parts = performance.getEntriesByType("resource").map(({ name }) => name);
+    return kept.size > 0 && parts.filter((url) => url.includes("/static/")).every((url) => kept.has(url));
+}"""
 
 
 class Person:
@@ -23,6 +46,10 @@ class Person:
     def open(self, session: str | None = None) -> None:
         self.page.goto(f"{self.url}/#{session}" if session else f"{self.url}/")
         expect(self.composer).to_be_visible()
+
+    def turn_to(self, session: str) -> None:
+        """Another chat in the same tab."""
+        self.page.evaluate("(session) => { location.hash = session; }", session)
 
     @property
     def session(self) -> str:
@@ -57,7 +84,8 @@ class Person:
         self.page.get_by_label("Model", exact=True).select_option(label=model)
 
     def see(self, text: str, timeout: float = 15_000) -> None:
-        expect(self.text).to_contain_text(text, timeout=timeout)
+        """In the last answer, as soon as it is there: `expect` looks once a second only."""
+        self.page.wait_for_function(SHOWS, arg=text.strip(), timeout=timeout)
 
     def see_the_end(self, timeout: float = 30_000) -> None:
         """Of the answer, whichever it is."""
@@ -65,6 +93,29 @@ class Person:
 
     def read(self) -> str:
         return self.text.inner_text()
+
+    def until_kept(self, text: str) -> None:
+        """Until the browser's own cache has so much of the session."""
+        self._until(IS_KEPT, [self.session, text])
+
+    def until_page_is_kept(self) -> None:
+        """Until the service worker has all that the page is made of."""
+        self._until(PAGE_IS_KEPT)
+
+    def _until(self, promised: str, given: object = None) -> None:
+        """`wait_for_function` takes a promise itself for a yes."""
+        deadline = time.monotonic() + 15
+        while not self.page.evaluate(promised, given):
+            assert time.monotonic() < deadline
+            self.page.wait_for_timeout(100)
+
+    def watch_shifts(self) -> None:
+        """Layout shifts are what the browser itself calls so (web.dev/cls)."""
+        self.page.evaluate(WATCH_SHIFTS)
+
+    def shifts(self) -> float:
+        found: float = self.page.evaluate("window.shifts")
+        return found
 
     def assert_nothing_broke(self) -> None:
         assert self.errors == []

@@ -5,6 +5,7 @@ uv run python -m tests.browser.screenshots FOLDER
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, LOOKS
 from tests.browser.person import END_OF_DEMO, Person
+from tests.faults.provider import providing
+from tests.faults.script import Script
 from tests.serving import ServerProcess, running
 
 PHONE = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
@@ -67,6 +70,30 @@ def offline(person: Person) -> None:
     expect(person.page.get_by_text("Not sent")).to_be_visible()
 
 
+def failed(person: Person) -> None:
+    person.ask(Script("reset", after=40, chunks=60, tag="failed").question, model="scripted")
+    expect(person.answers.last.get_by_role("alert")).to_be_visible()
+
+
+def retrying(person: Person) -> None:
+    person.ask(Script("status", status=503, retry="seconds:9", tag="retrying").question, model="scripted")
+    expect(person.page.get_by_text("Trying again")).to_be_visible()
+
+
+def sources(person: Person) -> None:
+    person.ask(Script(chunks=60, tag="sources").question, model="sonar")
+    person.see_the_end()
+    person.page.get_by_text("2 sources").click()
+
+
+def long_code(person: Person) -> None:
+    lines = "\n".join(f"    assert squares[{number}] == {number} ** 2, 'the square'  # line" for number in range(40))
+    code = f"```python\nsquares = [number * number for number in range(40)]\nfor number in range(40):\n{lines}\n```"
+    person.ask(code, model="echo")
+    person.see("squares[39]")
+    person.see_the_end()
+
+
 def settings(person: Person) -> None:
     person.button("Settings").click()
 
@@ -83,6 +110,11 @@ def menu(person: Person) -> None:
     person.page.wait_for_timeout(400)
 
 
+def extra(url: str) -> str:
+    """The setting for one more provider, that speaks the OpenAI format."""
+    return json.dumps([{"id": "own", "name": "Own server", "base_url": f"{url}/v1", "models": ["scripted"]}])
+
+
 State = Callable[[Person], None]
 PICTURES: list[tuple[str, State, dict[str, object]]] = [
     ("empty", empty, {}),
@@ -91,12 +123,18 @@ PICTURES: list[tuple[str, State, dict[str, object]]] = [
     ("thinking", thinking, {}),
     ("error", error, {}),
     ("offline", offline, {}),
+    ("failed", failed, {}),
+    ("retrying", retrying, {}),
+    ("sources", sources, {}),
+    ("long-code", long_code, {}),
     ("settings", settings, {}),
     ("connection", connection, {}),
     ("dark", code_and_table, {"color_scheme": "dark"}),
     ("dark-streaming", streaming, {"color_scheme": "dark"}),
     ("phone", streaming, PHONE),
     ("phone-menu", menu, PHONE),
+    ("phone-failed", failed, PHONE),
+    ("phone-code", long_code, PHONE),
     ("phone-dark", code_and_table, {**PHONE, "color_scheme": "dark"}),
 ]
 
@@ -115,7 +153,13 @@ if __name__ == "__main__":
     target.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as temporary,
-        running(Path(temporary), XIONIMUS_DEMO_DELAY="0.02") as running_server,
+        providing() as provider,
+        running(
+            Path(temporary),
+            **{**provider.environment, "XIONIMUS_DEFAULT_PROVIDER": "demo", "XIONIMUS_DEFAULT_MODEL": ""},
+            XIONIMUS_DEMO_DELAY="0.02",
+            XIONIMUS_EXTRA_PROVIDERS=extra(provider.url),
+        ) as running_server,
         sync_playwright() as playwright,
     ):
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

@@ -77,7 +77,7 @@ def test_a_reader_comes_back_to_where_they_were(context: BrowserContext, full_se
     for _ in range(3):
         page.mouse.wheel(0, -900)
         page.wait_for_timeout(300)
-    page.wait_for_timeout(1_500)  # until it is in the browser's own cache
+    person.until_kept(f"Number {MESSAGES // 2 - 1}.")
     before = visible(person)
     page.reload()
     expect(person.answers.last).to_be_attached()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.person import END_OF_DEMO, Person
+from tests.browser.person import Person
 
 
 def hold_back(page: Page, *formats: str) -> None:
@@ -22,8 +22,8 @@ def test_an_open_stream_needs_no_steps(person: Person, page: Page) -> None:
 def test_sse_held_back_is_replaced_by_a_streamed_response(person: Person, page: Page) -> None:
     hold_back(page, "sse")
     with page.expect_request("**/events?*format=ndjson*"):
-        person.ask("Hello")
-    person.see(END_OF_DEMO)
+        person.ask("one", model="echo")
+    person.see("one")
     expect(page.get_by_title("Connection")).to_have_text("Live")
     page.get_by_title("Connection").click()
     expect(page.get_by_role("dialog")).to_contain_text("so this page reads in another way")
@@ -71,5 +71,5 @@ def test_a_websocket_by_choice(person: Person, page: Page) -> None:
         page.get_by_label("Use a WebSocket").check()
     assert "/ws/chat/" in socket.value.url
     person.button("Close").click()
-    person.ask("Hello")
-    person.see(END_OF_DEMO)
+    person.ask("two", model="echo")
+    person.see("two")

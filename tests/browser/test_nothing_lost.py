@@ -92,6 +92,21 @@ def test_an_offline_browser_says_so(person: Person, context: BrowserContext, pag
     expect(page.get_by_title("Connection")).not_to_contain_text("Offline")
 
 
+def test_who_is_signed_out_is_told_so_and_keeps_what_was_said(person: Person, page: Page) -> None:
+    person.ask("still here", model="echo")
+    person.see("still here")
+    person.see_the_end()
+    person.until_kept('"status":"completed","content":"still here')
+    problem = {"code": "unauthorized", "status": 401, "title": "Sign in first", "detail": "", "retryable": False}
+    page.route("**/api/**", lambda route: route.fulfill(status=401, json=problem))
+    page.reload()
+    expect(page.get_by_role("link", name="Sign in")).to_have_attribute("href", f"/sign-in?next=/%23{person.session}")
+    person.see("still here")
+    expect(page.get_by_text("This chat has been deleted.")).to_be_hidden()
+    page.unroute("**/api/**")
+    expect(page.get_by_role("link", name="Sign in")).to_be_hidden()
+
+
 def test_what_was_typed_survives_a_reload(person: Person, page: Page) -> None:
     person.composer.fill("not sent yet")
     page.reload()
@@ -160,7 +175,8 @@ def test_the_last_chat_shows_at_once_without_a_network(at_own_server: Person, ow
     person.ask("kept words", model="echo")
     person.see("kept words")
     person.see_the_end()
-    person.page.wait_for_timeout(2_000)
+    person.until_kept('"status":"completed","content":"kept words')
+    person.until_page_is_kept()
     own_server.kill()
     person.open()
     person.see("kept words", timeout=5_000)
@@ -174,7 +190,7 @@ def test_a_cursor_the_server_no_longer_has_is_no_trouble(at_own_server: Person, 
     person.ask("before", model="echo")
     person.see("before")
     person.see_the_end()
-    person.page.wait_for_timeout(1_500)
+    person.until_kept('"content":"before')
     person.page.evaluate("""async () => {
         const opening = indexedDB.open("xionimus", 1);
         await new Promise((resolve) => (opening.onsuccess = resolve));

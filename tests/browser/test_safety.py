@@ -60,7 +60,8 @@ def test_hostile_markdown_cut_anywhere_stays_text(person: Person, page: Page, pa
     person.assert_nothing_broke()  # nothing was requested from elsewhere
 
 
-def test_hostile_markdown_as_an_answer_stays_text(person: Person, page: Page) -> None:
+def test_hostile_markdown_as_an_answer_stays_text(impatient: Person) -> None:
+    person, page = impatient, impatient.page
     page.evaluate("() => { window.alert = () => (window.hurt = 1); }")
     person.ask("\n\n".join(SNIPPETS[:60]), model="echo")
     person.see_the_end(timeout=60_000)

@@ -46,6 +46,7 @@ def test_a_chat_is_renamed(person: Person, page: Page, page_server: ServerProces
 
 def test_a_deletion_can_be_undone_for_a_while(person: Person, page: Page, page_server: ServerProcess) -> None:
     session = ask_over_http(page_server, f"Delete me {uuid.uuid4().hex}")
+    page.clock.install()
     page.reload()
     row = page.locator(".session", has_text="Delete me").first
     delete = row.get_by_title("Delete")
@@ -55,8 +56,10 @@ def test_a_deletion_can_be_undone_for_a_while(person: Person, page: Page, page_s
     person.button("Undo").click()
     expect(row).to_be_visible()
     row.hover()
-    with page.expect_response(lambda response: response.request.method == "DELETE", timeout=10_000):
-        delete.click()
+    delete.click()
+    expect(row).to_be_hidden()
+    with page.expect_response(lambda response: response.request.method == "DELETE"):
+        page.clock.fast_forward(6_000)
     assert httpx.get(f"{page_server.url}/api/sessions/{session}").status_code == 404
 
 

@@ -20,25 +20,36 @@ def test_dots_stand_where_the_text_will_be_and_go_when_it_comes(person: Person, 
     expect(page.get_by_label("Waiting for the first words")).to_be_hidden()
 
 
-def test_markdown_takes_its_form_while_it_streams(person: Person) -> None:
+HAS_FORM_WHILE_WRITTEN = """() => {
+    const text = document.querySelector(".markdown[data-writing]");
+    return text?.querySelector("h2") && text.querySelector("table")?.textContent.includes("Open a second tab");
+}"""
+
+
+def test_markdown_takes_its_form_while_it_streams(person: Person, page: Page) -> None:
     person.ask("Hello")
+    page.wait_for_function(HAS_FORM_WHILE_WRITTEN)
     expect(person.text.locator("h2").first).to_have_text("This is a demonstration")
-    expect(person.text).to_have_attribute("data-writing", "")
-    expect(person.text.get_by_role("table")).to_contain_text("Open a second tab")
-    expect(person.text).to_have_attribute("data-writing", "")
     person.see(END_OF_DEMO)
     expect(person.text).not_to_have_attribute("data-writing", "")
     expect(person.text.get_by_role("listitem")).to_have_count(3)
 
 
-def test_code_is_highlighted_while_it_streams(person: Person) -> None:
+IS_HIGHLIGHTED_WHILE_WRITTEN = """() => {
+    const text = document.querySelector(".markdown[data-writing]");
+    return text?.querySelector(".hljs-keyword")?.textContent === "import" && !text.textContent.includes("EventSource");
+}"""
+
+
+def test_code_is_highlighted_while_it_streams(person: Person, page: Page) -> None:
+    assert not any(url.endswith("/highlight.min.js") for url in person.requests)
     person.ask("Hello")
-    expect(person.text.locator(".hljs-keyword", has_text="import")).to_be_visible()
-    expect(person.text).not_to_contain_text("new EventSource")
-    expect(person.text).to_have_attribute("data-writing", "")
+    page.wait_for_function(IS_HIGHLIGHTED_WHILE_WRITTEN)
+    assert any(url.endswith("/highlight.min.js") for url in person.requests)
 
 
-def test_a_long_block_of_code_is_highlighted_to_its_end_and_exact(person: Person) -> None:
+def test_a_long_block_of_code_is_highlighted_to_its_end_and_exact(impatient: Person) -> None:
+    person = impatient
     code = "\n".join(f"def name_{number}():\n    return '''{number}\nlines'''" for number in range(120))
     person.ask(f"```python\n{code}\n```", model="echo")
     person.see("name_119", timeout=60_000)
@@ -99,15 +110,9 @@ def test_an_answer_can_be_shown_whole_instead(person: Person, page: Page) -> Non
     person.see(END_OF_DEMO)
 
 
-def test_nothing_moves_when_the_cursor_goes(person: Person, page: Page) -> None:
-    """Layout shifts are what the browser itself calls so (web.dev/cls)."""
-    page.evaluate("""() => {
-        window.shifts = 0;
-        new PerformanceObserver((list) => {
-            for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
-        }).observe({ type: "layout-shift", buffered: true });
-    }""")
+def test_nothing_moves_when_the_cursor_goes(person: Person) -> None:
+    person.watch_shifts()
     person.ask("Hello")
     person.see(END_OF_DEMO)
     person.see_the_end()
-    assert page.evaluate("window.shifts") < 0.1
+    assert person.shifts() < 0.1

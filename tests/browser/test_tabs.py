@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import httpx
-from playwright.sync_api import BrowserContext, Page, expect
+import uuid
+from collections.abc import Iterator
 
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser.conftest import LOOKS
 from tests.browser.person import END_OF_DEMO, Person
 from tests.serving import ServerProcess
 
@@ -28,28 +33,39 @@ def test_two_tabs_show_the_same_thing_live(person: Person, context: BrowserConte
     other.assert_nothing_broke()
 
 
-def test_ten_tabs_read_one_stream(person: Person, context: BrowserContext, page_server: ServerProcess) -> None:
-    person.ask("for ten")
-    person.see("No AI")
-    before = connections(page_server)
-    others = [Person(context.new_page(), person.url, person.session) for _ in range(9)]
+@pytest.fixture(scope="module")
+def ten_tabs(browser: Browser, page_server: ServerProcess) -> Iterator[list[Person]]:
+    context = browser.new_context(**LOOKS, service_workers="block")
+    yield [Person(context.new_page(), page_server.url) for _ in range(10)]
+    context.close()
+
+
+def test_ten_tabs_read_one_stream(ten_tabs: list[Person], page_server: ServerProcess) -> None:
+    first, *others = ten_tabs
+    first.turn_to(newly_named())
+    first.ask("for ten")
+    first.see("No AI")
     for other in others:
-        other.see(END_OF_DEMO, timeout=30_000)
-    assert connections(page_server) <= before == 1
+        other.turn_to(first.session)
+    for other in others:
+        other.see(END_OF_DEMO)
+    assert connections(page_server) == 1
     others[-1].ask("from the last one", model="echo")
-    person.see("from the last one")
+    first.see("from the last one")
 
 
-def test_ten_tabs_with_ten_chats_leave_room_for_questions(
-    person: Person, context: BrowserContext, page_server: ServerProcess
-) -> None:
+def test_ten_tabs_with_ten_chats_leave_room_for_questions(ten_tabs: list[Person], page_server: ServerProcess) -> None:
     """A browser opens six connections to a server that speaks HTTP/1.1."""
-    tabs = [Person(context.new_page(), person.url, f"tab-{number}-{person.session}") for number in range(10)]
-    for number, tab in enumerate(tabs):
+    for number, tab in enumerate(ten_tabs):
+        tab.turn_to(newly_named())
         tab.ask(f"question {number}", model="echo")
-    for number, tab in enumerate(tabs):
+    for number, tab in enumerate(ten_tabs):
         tab.see(f"question {number}")
     assert connections(page_server) <= 4
+
+
+def newly_named() -> str:
+    return f"tab-{uuid.uuid4().hex}"
 
 
 def test_another_tab_takes_over_when_the_reading_one_closes(person: Person, context: BrowserContext) -> None:

@@ -64,10 +64,20 @@ test("thoughts of a failed attempt are void", () => {
   const about = { message_id: "a" };
   conversation.apply([
     { id: "e-1", type: "thinking", ...about, content: "in vain" },
-    { id: "e-2", type: "retrying", ...about, attempt: 1, delay: 1, problem: { detail: "overloaded" } },
+    { id: "e-2", type: "retrying", ...about, attempt: 1, delay: 1, problem: { title: "Overloaded" } },
     { id: "e-3", type: "thinking", ...about, content: "anew" },
   ]);
   assert.equal(conversation.messages.get("a").thinking, "anew");
+});
+
+test("who is asked next is known from then on", () => {
+  const { conversation } = listening();
+  const failed = { id: "e-1", type: "retrying", message_id: "a", attempt: 3, delay: 0, problem: { title: "Overloaded" } };
+  conversation.apply([{ ...failed, provider: "other", model: "m" }]);
+  const { provider, model, retrying } = conversation.messages.get("a");
+  assert.deepEqual([provider, model, retrying.elsewhere], ["other", "m", true]);
+  conversation.apply([{ id: "e-2", type: "thinking", message_id: "a", content: "anew" }]);
+  assert.equal(conversation.messages.get("a").retrying, null);
 });
 
 test("the answer to our own question may come before or after its events", () => {

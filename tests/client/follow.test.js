@@ -12,7 +12,7 @@ async function read({ enough = Infinity, cursor = "e-0", rung = "ndjson" } = {})
   const ladder = new Ladder();
   ladder.rung = rung;
   const controller = new AbortController();
-  const heard = { ids: [], resets: 0, phases: [], ladder };
+  const heard = { ids: [], resets: 0, phases: [], refusals: [], ladder };
   await follow({
     session: "s", cursor, ladder, signal: controller.signal, backoff: new Backoff({ first: 1, most: 2 }),
     onEvents: (after, events) => {
@@ -20,7 +20,10 @@ async function read({ enough = Infinity, cursor = "e-0", rung = "ndjson" } = {})
       if (heard.ids.length >= enough) controller.abort();
     },
     onReset: () => (heard.resets += 1),
-    onState: ({ phase }) => heard.phases.push(phase),
+    onState: ({ phase, refused }) => {
+      heard.phases.push(phase);
+      heard.refusals.push(refused);
+    },
   });
   return heard;
 }
@@ -110,4 +113,33 @@ test("a deleted session ends it", async (context) => {
 test("so does a session that is not there", async (context) => {
   serve(context, { "format=ndjson": [problem(404, "not_found")] });
   assert.equal((await read()).phases.at(-1), "gone");
+});
+
+test("but one that may not be read now is not gone", async (context) => {
+  serve(context, {
+    "format=ndjson": [problem(401, "unauthorized"), ndjson([ready("e-0"), chunk(1)], { stays: true })],
+    "format=json": [problem(401, "unauthorized")],
+  });
+  const { ids, phases, refusals } = await read({ enough: 1 });
+  assert.deepEqual(ids, ["e-1"]);
+  assert.ok(!phases.includes("gone"));
+  assert.deepEqual([refusals.includes("unauthorized"), refusals.at(-1)], [true, undefined]);
+});
+
+test("a stream that comes late from some point on is left in the middle, with its cursor", async (context) => {
+  let now = Date.parse("2026-01-01T00:00:00Z");
+  context.mock.method(Date, "now", () => (now += 3_000)); // each look at the clock is three seconds later
+  const stamped = (event, milliseconds) => ({ ...event, timestamp: `2026-01-01T00:00:00.${milliseconds}Z` });
+  const opened = { ...ready("e-0"), server_time: "2026-01-01T00:00:00.100Z" };
+  const at = (place) => `2026-01-01T00:00:0${place}.000Z`;
+  const ticks = Array.from({ length: 8 }, (_, place) => ({ number: place + 1, of: 8, server_time: at(place) }));
+  const asked = serve(context, {
+    "/events?after=e-0": [ndjson([opened, stamped(chunk(1), 101), stamped(chunk(2), 102)], { stays: true })],
+    "/probe?": [ndjson(ticks)],
+    "/events?after=e-2": [page([chunk(3)], "e-3")],
+  });
+  const { ids, ladder } = await read({ enough: 3 });
+  assert.deepEqual(ids, ["e-1", "e-2", "e-3"]);
+  assert.equal(ladder.rung, "poll");
+  assert.match(asked.at(-1).url, /format=json/);
 });

@@ -1,8 +1,8 @@
 """A provider that does as the question says, in a process of its own: `python -m tests.faults.provider --port N`.
 
-It speaks OpenAI's Chat Completions under /v1/chat/completions and Anthropic's Messages under /v1/messages,
-byte by byte, and misbehaves as `script.py` describes. GET /control tells, by question, when requests came
-and how many are open.
+It speaks OpenAI's Chat Completions under /v1/chat/completions, Anthropic's Messages under /v1/messages and
+Perplexity's Chat Completions under /perplexity/chat/completions, byte by byte, and misbehaves as `script.py`
+describes. GET /control tells, by question, when requests came and how many are open.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
 from time import monotonic, sleep, time
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import httpx
 
@@ -76,6 +76,19 @@ class OpenAIFormat:
     def _choice(self, delta: dict[str, str], reason: str | None = None) -> tuple[str, str]:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
         return "", json.dumps({"id": "c-1", "object": "chat.completion.chunk", "choices": [choice]})
+
+
+class PerplexityFormat(OpenAIFormat):
+    """Every chunk repeats what was found."""
+
+    FOUND: ClassVar = [
+        {"title": "Why the sky is blue", "url": "https://example.org/sky"},
+        {"title": "", "url": "https://light.example/scattering?of=light"},
+    ]
+
+    def _choice(self, delta: dict[str, str], reason: str | None = None) -> tuple[str, str]:
+        kind, data = super()._choice(delta, reason)
+        return kind, json.dumps({**json.loads(data), "search_results": self.FOUND})
 
 
 class AnthropicFormat:
@@ -362,6 +375,8 @@ async def perform(call: Call, fails: bool) -> None:
         await INSTEAD[fault](call)
     if fault in STYLE:
         STYLE[fault](call)
+    if script.wait:
+        await call.pause(script.wait)
     await call.raw(wire.stream_head())
     if fault == "bom":
         await call.body(codecs.BOM_UTF8)
@@ -407,6 +422,7 @@ async def _end(call: Call, fault: str) -> None:
 FORMATS: dict[str, Callable[[], Format]] = {
     "/v1/chat/completions": OpenAIFormat,
     "/v1/messages": AnthropicFormat,
+    "/perplexity/chat/completions": PerplexityFormat,
 }
 
 
@@ -483,12 +499,14 @@ class ProviderProcess:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For a server that is to use it as both vendors; a question without `provider` goes to OpenAI's format."""
+        """For a server that is to use it as all vendors; a question without `provider` goes to OpenAI's format."""
         return {
             "OPENAI_BASE_URL": f"{self.url}/v1",
             "OPENAI_API_KEY": "sk-openai-of-the-operator",
             "ANTHROPIC_BASE_URL": self.url,
             "ANTHROPIC_API_KEY": "sk-anthropic-of-the-operator",
+            "PERPLEXITY_BASE_URL": f"{self.url}/perplexity",
+            "PERPLEXITY_API_KEY": "pplx-of-the-operator",
             "XIONIMUS_DEFAULT_PROVIDER": "openai",
             "XIONIMUS_DEFAULT_MODEL": "scripted",
         }

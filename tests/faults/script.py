@@ -24,6 +24,7 @@ class Script:
     fault: str = "none"
     after: int = 0
     chunks: int = 20
+    wait: float = 0.0  # seconds before an answer begins
     delay: float = 0.0  # seconds between two chunks
     seed: int = 0
     times: int = ALWAYS
