@@ -8,6 +8,7 @@ together is one trip to the connection's thread.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
@@ -196,7 +197,7 @@ def _lock(path: Path) -> sqlite3.Connection:
 
 def _identities(path: Path) -> Files:
     try:
-        found = [Path(f"{path}{suffix}").stat() for suffix in ("", "-wal")]
+        found = [os.stat(f"{path}{suffix}") for suffix in ("", "-wal")]  # before every commit: a Path takes far longer
     except OSError:
         return ()
     return [(each.st_dev, each.st_ino) for each in found]
