@@ -209,8 +209,12 @@ def usage_of(draft: Draft, prompt: Sequence[Any]) -> dict[str, Any]:
             "output_tokens": draft.usage.output_tokens,
             "source": "provider",
         }
+    return estimated_usage(prompt, draft.content + draft.thinking)
+
+
+def estimated_usage(prompt: Sequence[Any], written: str) -> dict[str, Any]:
     return {
         "input_tokens": sum(estimate_tokens(turn.content) for turn in prompt),
-        "output_tokens": estimate_tokens(draft.content + draft.thinking),
+        "output_tokens": estimate_tokens(written),
         "source": "estimated",
     }

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from server.chat import transcript
-from server.chat.draft import estimate_tokens
+from server.chat.draft import estimated_usage
 from server.chat.models import Message, MessageStatus, now, timestamp
 from server.chat.problems import internal, interrupted
 from server.chat.store import Store, Unfinished
@@ -38,22 +38,14 @@ async def end_failed(store: Store, message_id: str, clock: Callable[[], datetime
 
 
 async def _end(store: Store, left: Unfinished, problem: Mapping[str, Any], clock: Callable[[], datetime]) -> None:
-    message = _ended(left, problem, timestamp(clock()))
+    usage = estimated_usage(await store.turns(left.message), left.message.content + left.message.thinking)
+    message = _ended(replace(left.message, usage=usage, finished_at=timestamp(clock())), left.cancel_requested, problem)
     start = [] if left.started else [transcript.start(left.message, message.created_at)]
     await store.finish(message, left.claim, [*start, transcript.ended(message)])
 
 
-def _ended(left: Unfinished, problem: Mapping[str, Any], finished_at: str) -> Message:
-    message = replace(
-        left.message,
-        finished_at=finished_at,
-        usage={
-            "input_tokens": 0,
-            "output_tokens": estimate_tokens(left.message.content + left.message.thinking),
-            "source": "estimated",
-        },
-    )
-    if left.cancel_requested:
+def _ended(message: Message, cancelled: bool, problem: Mapping[str, Any]) -> Message:
+    if cancelled:
         return replace(message, status="cancelled", finish_reason="cancelled")
     status: MessageStatus = "interrupted" if problem["code"] == "interrupted" else "failed"
     return replace(message, status=status, problem=problem)

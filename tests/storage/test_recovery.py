@@ -95,6 +95,7 @@ async def test_one_that_was_to_be_stopped_ends_as_cancelled(path: Path) -> None:
         await recover(kept.store)
         message = (await kept.store.message(OWNER, accepted.answer.id)).message
         assert (message.status, message.finish_reason, message.content) == ("cancelled", "cancelled", "eins")
+        assert message.usage == {"input_tokens": 1, "output_tokens": 1, "source": "estimated"}
         assert types(await kept.events(message.stream))[-1] == "complete"
 
 
