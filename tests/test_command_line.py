@@ -104,6 +104,26 @@ def test_a_port_that_is_taken_is_told_in_words(tmp_path: Path) -> None:
     assert "Traceback" not in told.stderr
 
 
+def test_a_second_server_on_one_file_is_told_in_words(server: ServerProcess, tmp_path: Path) -> None:
+    file = server.folder / "xionimus.db"
+    told = run([*MODULE, "--port", "0", "--database-url", f"sqlite:///{file}"], tmp_path)
+    assert told.returncode not in (0, -signal.SIGTERM)
+    assert f"another Xionimus is using {file}" in told.stderr
+    assert "--database-url" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_damaged_file_is_told_in_words_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "x.db"
+    file.write_bytes(b"SQLite format 3\0" + b"nonsense" * 1_000)
+    told = run([*MODULE, "--port", "0", "--database-url", f"sqlite:///{file}"], tmp_path)
+    assert told.returncode not in (0, -signal.SIGTERM)
+    assert f"{file} is damaged" in told.stderr
+    assert ".recover" in told.stderr
+    assert "Traceback" not in told.stderr
+    assert file.read_bytes() == b"SQLite format 3\0" + b"nonsense" * 1_000
+
+
 # How it ends.
 
 
