@@ -15,5 +15,6 @@ async function keepPage() {
   const { active } = await navigator.serviceWorker.ready;
   // What was loaded before it was there has passed it by.
   const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
-  active?.postMessage(["/", ...loaded.filter((url) => new URL(url).pathname.startsWith("/static/"))]);
+  const ours = loaded.filter((url) => new URL(url).pathname.startsWith("/static/"));
+  active?.postMessage({ urls: ["/", ...ours], folder: new URL(".", import.meta.url).href });
 }

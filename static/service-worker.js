@@ -29,9 +29,14 @@ async function fromNetworkOrCache(request) {
   }
 }
 
-/** @param {string[]} urls */
-async function keep(urls) {
+/**
+ * Keep what the page has loaded, and nothing of its earlier versions: their addresses begin with another folder.
+ * @param {{ urls: string[], folder: string }} page
+ */
+async function keep({ urls, folder }) {
   const cache = await caches.open(NAME);
-  const known = new Set((await cache.keys()).map((request) => request.url));
-  await cache.addAll(urls.filter((url) => !known.has(new URL(url, location.href).href)));
+  const known = (await cache.keys()).map((request) => request.url);
+  await cache.addAll(urls.filter((url) => !known.includes(new URL(url, location.href).href)));
+  const old = known.filter((url) => url.includes("/static/") && !url.startsWith(folder));
+  await Promise.all(old.map((url) => cache.delete(url)));
 }

@@ -19,7 +19,8 @@ from tests.serving import ServerProcess
 from tests.transports.wire import ndjson_events
 
 # The page and its files, the description itself, and what answers a socket that there is no address for.
-NOT_DESCRIBED = {"/", "/static", "/static/vendor", "/service-worker.js", "/docs", "/openapi.json", "/{path:path}"}
+NOT_DESCRIBED = {"/", "/service-worker.js", "/docs", "/openapi.json", "/{path:path}"}
+NOT_DESCRIBED |= {f"/static{version}{part}" for version in ("", "/@{version}") for part in ("", "/vendor")}
 
 
 @pytest.fixture(scope="module")

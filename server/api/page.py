@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from posixpath import dirname, join, normpath
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 # Browsers take no import map from a file of its own, so this one script stands in the page, allowed by its hash.
 IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
+IMPORTED = re.compile(r'^(?:import|export)\s(?:[\w$*{},\s]*\sfrom\s)?"([^"]+)";$', re.MULTILINE)
+ROOT = "/static/"
+MAIN = f'<script type="module" src="{ROOT}main.js">'
 
 
 def routes(static: Path, vendor: Path) -> list[BaseRoute]:
-    index = static / "index.html"
+    page = Page(static, vendor)
 
-    async def page(request: Request) -> Response:
-        headers = {"Cache-Control": "no-cache", "Content-Security-Policy": policy(index.read_text("utf-8"))}
-        return FileResponse(index, headers={**headers, "Referrer-Policy": "no-referrer"})
+    async def index(request: Request) -> Response:
+        html = await asyncio.to_thread(page.html)
+        headers = {"Cache-Control": "no-cache", "Content-Security-Policy": policy(html)}
+        return HTMLResponse(html, headers={**headers, "Referrer-Policy": "no-referrer"})
 
     async def service_worker(request: Request) -> Response:
         # At the top, because a service worker answers only for what lies below its own address.
@@ -31,23 +39,81 @@ def routes(static: Path, vendor: Path) -> list[BaseRoute]:
         return FileResponse(static / "service-worker.js", headers=headers)
 
     return [
-        Route("/", page),
+        Route("/", index),
         Route("/service-worker.js", service_worker),
-        Mount("/static/vendor", Revalidated(directory=vendor, check_dir=False)),
-        Mount("/static", Revalidated(directory=static)),
+        *(
+            Mount(f"{ROOT}{version}{path}", PageFiles(page, directory))
+            for version in ("@{version}/", "")
+            for path, directory in (("vendor", vendor), ("", static))
+        ),
     ]
 
 
-class Revalidated(StaticFiles):
-    """The modules have no versions in their names: without this, a browser may mix old ones with new ones."""
+class Page:
+    """`index.html` as it is served: the addresses of its files name their version, and its modules are told at once.
+
+    So a browser keeps the files and asks for none of the eighty again until there is a new version, never mixes old
+    ones with new ones, and the first time need not find out one after the other what a module imports.
+    """
+
+    def __init__(self, static: Path, vendor: Path) -> None:
+        self._static = static
+        self._vendor = vendor
+        self.version = self._digest()
+
+    def html(self) -> str:
+        """Read anew every time: who works on the page sees what it is now."""
+        self.version = self._digest()
+        html = (self._static / "index.html").read_text("utf-8")
+        preloads = "".join(f'<link rel="modulepreload" href="{address}" />\n    ' for address in self._modules(html))
+        return html.replace(MAIN, preloads + MAIN).replace(f'"{ROOT}', f'"{ROOT}@{self.version}/')
+
+    def _digest(self) -> str:
+        """Of all files; those of a vendored package are named by its package.json."""
+        found = hashlib.sha256()
+        own = (path for path in self._static.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+        for path in sorted([*own, *self._vendor.glob("*/package.json")]):
+            found.update(path.name.encode() + path.read_bytes())
+        return found.hexdigest()[:12]
+
+    def _modules(self, html: str) -> Iterator[str]:
+        """The addresses of what `main.js` imports, and what that imports, and so on."""
+        names = json.loads(found[1])["imports"] if (found := IMPORT_MAP.search(html)) else {}
+        seen, left = set(), [f"{ROOT}main.js"]
+        while left:
+            address = left.pop(0)
+            path = self._path(address)
+            if address in seen or not path.is_file():
+                continue
+            seen.add(address)
+            yield address
+            left += [
+                normpath(join(dirname(address), name)) if name.startswith(".") else names[name]
+                for name in IMPORTED.findall(path.read_text("utf-8"))
+            ]
+
+    def _path(self, address: str) -> Path:
+        name = address.removeprefix(ROOT)
+        return self._vendor / name.removeprefix("vendor/") if name.startswith("vendor/") else self._static / name
+
+
+class PageFiles(StaticFiles):
+    """Kept by browsers for good under the address of their version, asked for again under any other."""
+
+    def __init__(self, page: Page, directory: Path) -> None:
+        super().__init__(directory=directory, check_dir=False)  # what is vendored is not there before it is built
+        self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_revalidated(message: Message) -> None:
+        current = scope.get("path_params", {}).get("version") == self._page.version
+        kept = b"max-age=31536000, immutable" if current else b"no-cache"
+
+        async def send_kept(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"cache-control", b"no-cache")]
+                message["headers"] = [*message["headers"], (b"cache-control", kept)]
             await send(message)
 
-        await super().__call__(scope, receive, send_revalidated)
+        await super().__call__(scope, receive, send_kept)
 
 
 def policy(html: str) -> str:

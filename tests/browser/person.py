@@ -96,13 +96,13 @@ class Person:
 
     def until_kept(self, text: str) -> None:
         """Until the browser's own cache has so much of the session."""
-        self._until(IS_KEPT, [self.session, text])
+        self.until(IS_KEPT, [self.session, text])
 
     def until_page_is_kept(self) -> None:
         """Until the service worker has all that the page is made of."""
-        self._until(PAGE_IS_KEPT)
+        self.until(PAGE_IS_KEPT)
 
-    def _until(self, promised: str, given: object = None) -> None:
+    def until(self, promised: str, given: object = None) -> None:
         """`wait_for_function` takes a promise itself for a yes."""
         deadline = time.monotonic() + 15
         while not self.page.evaluate(promised, given):

@@ -185,6 +185,27 @@ def test_the_last_chat_shows_at_once_without_a_network(at_own_server: Person, ow
     person.see("and more", timeout=40_000)
 
 
+def test_a_page_opened_again_asks_for_none_of_its_files(context: BrowserContext, page_server: ServerProcess) -> None:
+    first = Person(context.new_page(), page_server.url)
+    assert sum("/static/" in request for request in first.requests) > 50
+    again = Person(context.new_page(), page_server.url)
+    fetched = again.page.evaluate(
+        """() => performance.getEntriesByType("resource").filter(({ transferSize }) => transferSize > 0)
+            .map(({ name }) => new URL(name).pathname)"""
+    )
+    assert [path for path in fetched if path.startswith("/static/")] == []
+
+
+def test_files_of_an_earlier_version_are_not_kept(at_own_server: Person) -> None:
+    person = at_own_server
+    person.until_page_is_kept()
+    old = "/static/@000000000000/main.js"
+    person.page.evaluate("async (old) => (await caches.open('xionimus-page')).put(old, new Response(''))", old)
+    person.open()
+    person.until("async (old) => !(await (await caches.open('xionimus-page')).match(old))", old)
+    person.until_page_is_kept()
+
+
 def test_a_cursor_the_server_no_longer_has_is_no_trouble(at_own_server: Person, own_server: ServerProcess) -> None:
     person = at_own_server
     person.ask("before", model="echo")
