@@ -30,7 +30,8 @@ STOP_MARGIN = 2.0  # seconds after the grace time
 EXPECTED_REFUSALS = {"storage_unavailable", "draining", "not_found", "cursor_reset"}
 EXPECTED_PROBLEMS = {"interrupted", "storage_unavailable"}
 """What may end an answer whose provider does nothing wrong."""
-
+SAME = (("status", "status"), ("content", "full_content"), ("sha256", "sha256"))
+"""Fields of a message in the history, and of the event that ended it."""
 
 LAST_LOOK = "last look"
 """The client that reads everything when all is over."""
@@ -237,11 +238,8 @@ class Rules:
                 message = kept.get(answer.message_id)
                 if message is None:
                     yield Violation(1, f"{answer} is not in the history")
-                elif answer.ends and any(
-                    message[name] != answer.ends[0][other]
-                    for name, other in (("status", "status"), ("content", "full_content"), ("sha256", "sha256"))
-                ):
-                    yield Violation(2, f"the history has {answer} otherwise than the log")
+                elif answer.ends and (differing := _differing(message, answer.ends[0])):
+                    yield Violation(2, f"the history has {answer} otherwise than the log: {differing}")
 
     # What clients did.
 
@@ -448,6 +446,12 @@ class _Reading:
         first = self.log.events[self.wanted[0]]
         created = first.get("timestamp") or first.get("message", {}).get("created_at")
         return seconds(created) < self.read.opened
+
+
+def _differing(message: Mapping[str, Any], end: Mapping[str, Any]) -> str:
+    """What a message of the history says otherwise than the event that ended it."""
+    pairs = [(name, message[name], end[other]) for name, other in SAME]
+    return ", ".join(f"its {name} is {kept!r:.80}, not {told!r:.80}" for name, kept, told in pairs if kept != told)
 
 
 def _is_text(event: Mapping[str, Any]) -> bool:

@@ -32,6 +32,7 @@ GRACE = 1.0
 CLIENTS = 8
 SESSIONS = 5
 SETTLING = 60.0  # seconds that clients have to come to an end when nothing is done to the server any more
+LOOKING = 0.1  # seconds
 
 
 @dataclass
@@ -129,6 +130,7 @@ async def _live(seed: int, relay: Relay, torment: Coroutine[Any, Any, None], his
 async def _last_look(server: ServerProcess, nemesis: Nemesis, provider: ProviderProcess, history: History) -> Final:
     """Everything, read over every transport; then the file itself."""
     async with connect(server.port) as http:
+        await _until_all_have_ended(http)
         found = (await http.get("/api/sessions?limit=500")).json()["sessions"]
         names = [session["id"] for session in found]
         messages = {name: await _messages(http, name) for name in names}
@@ -142,6 +144,14 @@ async def _last_look(server: ServerProcess, nemesis: Nemesis, provider: Provider
         messages=messages,
         requests={question: len(times) for question, times in requests.items()},
     )
+
+
+async def _until_all_have_ended(http: httpx.AsyncClient) -> None:
+    """Also answers that nobody follows: the history would be older than the log. The checker sees those that do not."""
+    for _ in range(round(SETTLING / LOOKING)):
+        if not (await http.get("/api/stream/status")).json()["active_streams"]:
+            return
+        await asyncio.sleep(LOOKING)
 
 
 async def _messages(http: httpx.AsyncClient, session: str) -> list[dict[str, Any]]:
