@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import MAX_LINE_LENGTH
+
+from server.lean_http import LeanHttp
 
 FRAMES = 1_000  # a second: whole ones, pieces, pings and pongs
 PIECES = 1_024  # of one message, which may have 1 MiB: empty ones would add up to no size at all
@@ -81,7 +83,9 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-class BoundedHttp(HttpToolsProtocol):
+class BoundedHttp(LeanHttp):
+    __slots__ = ("_bounds", "_deadline", "_head", "_in_head", "_stuck")
+
     def __init__(self, bounds: Bounds, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._bounds = bounds

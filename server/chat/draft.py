@@ -1,7 +1,8 @@
 """An answer while it is written: from a provider's deltas to entries of the log.
 
 One append is under way at a time. What arrives meanwhile is merged into the next, so a log that keeps up gets
-every delta as a chunk of its own, at once, and a busy one gets fewer and longer chunks.
+every delta as a chunk of its own, at once, and a busy one gets fewer and longer chunks. Deltas of one read from the
+provider go together, and those of the last one with the end: each append is a write to the disk.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Draft:
         self._unsent = 0  # characters that no append has taken yet
         self._entries: list[Entry] = []  # made, and not yet known to be in the log
         self._append: asyncio.Future[Sequence[Event]] | None = None
+        self._turn: asyncio.Handle | None = None  # of the loop, at which the next append is made
         self._appended_at = 0.0
 
     @property
@@ -128,6 +130,7 @@ class Draft:
 
     def rest(self) -> list[Entry]:
         """The entries that are not in the log yet; to be called when settled, once, at the end."""
+        self._take_turn()
         for kind, surrogates in self._surrogates.items():
             content = surrogates.rest()
             if content:
@@ -152,12 +155,25 @@ class Draft:
         else:
             self._waiting.append((kind, [content]))
         self._unsent += len(content)
-        if send:
+        if send and self.congested:
             self._send()
+        elif send and self._append is None and self._turn is None:
+            self._turn = asyncio.get_running_loop().call_soon(self._send_unless_over)
+
+    def _send_unless_over(self) -> None:
+        self._turn = None
+        if self.finish is None:
+            self._send()
+
+    def _take_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
 
     def _send(self) -> None:
         if self._append is not None:
             return
+        self._take_turn()
         self._make_entries()
         self._unsent = 0
         if self._entries:

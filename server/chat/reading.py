@@ -4,8 +4,7 @@ was asked for. Every transport frames what this yields.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -111,9 +110,11 @@ class Reader:
 
         Raises NotFound if the session is gone, StorageUnavailable.
         """
-        with self._found():
+        try:
             span = await self._log.span(self.target.stream)
             self._opened = (span, *await self._begin(span))
+        except UnknownStream:
+            raise self._gone() from None
         return self._opened
 
     async def run(self, client: Client) -> None:
@@ -132,10 +133,11 @@ class Reader:
                 return None
             following = _Following(self.target, client, cursor, lambda: self._cut)
             try:
-                with self._found():
-                    return await follow(self._log, self.target.stream, following)
+                return await follow(self._log, self.target.stream, following)
             except _Ended:
                 return None
+            except UnknownStream:
+                raise self._gone() from None
             except CursorReset as expired:  # under the reader, that far behind it was
                 cursor, reset = expired.oldest, expired
 
@@ -147,8 +149,10 @@ class Reader:
         _, cursor, reset = await self.open()
         if reset is not None:
             raise reset
-        with self._found():
+        try:
             return await self._page(cursor, monotonic() + wait, limit, max_bytes)
+        except UnknownStream:
+            raise self._gone() from None
 
     async def _page(self, cursor: Cursor, until: float, limit: int, max_bytes: int) -> Page:
         while not self._over_at(cursor):
@@ -175,12 +179,8 @@ class Reader:
         message = self.target.message
         return message is not None and message.last_seq is not None and cursor.seq >= message.last_seq
 
-    @contextmanager
-    def _found(self) -> Iterator[None]:
-        try:
-            yield
-        except UnknownStream:
-            raise NotFound(f"there is no session {self.target.session_id}") from None
+    def _gone(self) -> NotFound:
+        return NotFound(f"there is no session {self.target.session_id}")
 
     async def _begin(self, span: Span) -> tuple[Cursor, CursorReset | None]:
         """Where to begin; and, if that is not where the client wanted to, why."""

@@ -101,7 +101,7 @@ class ChatService:
 
         Raises what Store.ask raises, UnknownModel, ProviderNotConfigured, Draining, Overloaded and RateLimited.
         """
-        digest = _digest("ask", asdict(replace(question, client_id=None)), how)
+        said = {"session_id": question.session_id, "content": question.content, "parent_id": question.parent_id}
         new = NewQuestion(
             question.session_id,
             new_message_id(),
@@ -109,7 +109,8 @@ class ChatService:
             question.parent_id,
             question.client_id,
         )
-        return await self._accept(owner, how, digest, lambda answer: self._store.ask(new, answer))
+        known = _idempotency("ask", said, how)
+        return await self._accept(owner, how, known, lambda answer: self._store.ask(new, answer))
 
     async def ask_again(self, owner: str, message_id: str, how: How) -> Accepted:
         """Start another answer to the question that `message_id` is, or answers.
@@ -119,8 +120,8 @@ class ChatService:
         earlier = await self._store.find(owner, message_id)
         if earlier.role == "assistant":
             how = _as_before(earlier, how)
-        digest = _digest("ask_again", {"message_id": message_id}, how)
-        return await self._accept(owner, how, digest, lambda answer: self._store.ask_again(message_id, answer))
+        known = _idempotency("ask_again", {"message_id": message_id}, how)
+        return await self._accept(owner, how, known, lambda answer: self._store.ask_again(message_id, answer))
 
     async def cancel(self, owner: str, message_id: str) -> Message:
         """Stop an answer, wherever it is; the message as it ended. Raises NotFound, NotActive."""
@@ -235,9 +236,12 @@ class ChatService:
         )
 
     async def _accept(
-        self, owner: str, how: How, digest: str, accept: Callable[[NewAnswer], Coroutine[Any, Any, Accepted]]
+        self,
+        owner: str,
+        how: How,
+        known: Idempotency | None,
+        accept: Callable[[NewAnswer], Coroutine[Any, Any, Accepted]],
     ) -> Accepted:
-        known = Idempotency(how.idempotency_key, digest) if how.idempotency_key else None
         try:
             answer = self._new_answer(owner, how, known)
             return await self._finish_even_if_left(self._accept_new(answer, how, accept))
@@ -310,7 +314,10 @@ def _as_before(earlier: Message, how: How) -> How:
     )
 
 
-def _digest(what: str, fields: Mapping[str, Any], how: How) -> str:
-    """Of everything a request says but its keys: the same request has the same digest."""
+def _idempotency(what: str, said: Mapping[str, Any], how: How) -> Idempotency | None:
+    """A request's key, and a digest of everything the request says but its keys: the same says the same."""
+    if how.idempotency_key is None:
+        return None
     asked = {"provider": how.provider, "model": how.model, "on_busy": how.on_busy, **asdict(how.options)}
-    return hashlib.sha256(json.dumps([what, fields, asked], sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([what, said, asked], sort_keys=True).encode()).hexdigest()
+    return Idempotency(how.idempotency_key, digest)

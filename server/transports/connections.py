@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 from typing import Literal, Protocol
 
 from server.chat.reading import Reader
@@ -31,12 +31,25 @@ class Beating(Protocol):
 
 
 class Connection:
-    __slots__ = ("client", "expires", "reader")
+    """Counted as long as this context is open."""
 
-    def __init__(self, reader: Reader, expires: float) -> None:
+    __slots__ = ("_all", "client", "expires", "reader", "transport")
+
+    def __init__(self, connections: Connections, transport: Transport, reader: Reader, expires: float) -> None:
+        self._all = connections
+        self.transport = transport
         self.reader = reader
         self.expires = expires
         self.client: Beating | None = None
+
+    def __enter__(self) -> Connection:
+        self._all.add(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._all.discard(self)
 
 
 class Connections:
@@ -61,21 +74,21 @@ class Connections:
         """How many sessions somebody is reading."""
         return len({connection.reader.target.stream for connection in self._open})
 
-    @contextmanager
-    def opened(self, transport: Transport, reader: Reader) -> Iterator[Connection]:
-        """While a reader is served. Set `client` of what is yielded, and it is kept warm."""
+    def opened(self, transport: Transport, reader: Reader) -> Connection:
+        """A context for as long as a reader is served. Set `client` of what it gives, and it is kept warm."""
         age = self._max_age * (0.8 + 0.4 * self._jitter())
-        connection = Connection(reader, asyncio.get_running_loop().time() + age)
-        self.counts[transport] += 1
+        return Connection(self, transport, reader, asyncio.get_running_loop().time() + age)
+
+    def add(self, connection: Connection) -> None:
+        self.counts[connection.transport] += 1
         self._open.add(connection)
         self._drain(connection)
         if self._timer is None:
             self._arm()
-        try:
-            yield connection
-        finally:
-            self._open.discard(connection)
-            self.counts[transport] -= 1
+
+    def discard(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        self.counts[connection.transport] -= 1
 
     def drain(self, spare: Callable[[Stream], bool] = lambda stream: False) -> None:
         """Cut the streams that are open and, from now on, new ones; but none of a session to `spare`."""

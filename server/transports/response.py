@@ -75,10 +75,13 @@ class LogResponse(Response):
         self._send_timeout = send_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await run_outside(scope, receive, send, partial(self._serve, scope["method"]))
+        await run_outside(scope, receive, send, partial(self._serve, scope["method"], scope["headers"]))
 
-    async def _serve(self, method: str, receive: Receive, send: Send) -> None:
+    async def _serve(self, method: str, asked: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        # Nobody looks at them any more, and those of a browser are 2 kB of a connection's 14.
+        asked.clear()
+        self.raw_headers = []
         if method != "HEAD" and not await self._stream(receive, send):
             # Returning without the final chunk makes uvicorn close the connection: a client sees that it
             # was cut, not that it is finished.

@@ -65,6 +65,11 @@ class Written:
         for delta in deltas:
             self.draft.add(delta)
 
+    async def add_now(self, *deltas: Delta) -> None:
+        """In a turn of the loop for themselves."""
+        self.add(*deltas)
+        await asyncio.sleep(0)
+
     async def commit(self) -> None:
         self.log.commit()
         await asyncio.sleep(0)
@@ -101,18 +106,42 @@ def gap_free(events: Sequence[Event]) -> str:
 async def test_a_log_that_keeps_up_gets_every_delta_as_a_chunk_of_its_own() -> None:
     written = Written()
     for piece in ("a", "b", "c"):
-        written.add(Text(piece))
+        await written.add_now(Text(piece))
         await written.commit()
     assert told(await written.log.events()) == ["a", "b", "c"]
     assert written.draft.rest() == []
 
 
+async def test_what_comes_at_once_goes_together() -> None:
+    written = Written()
+    await written.add_now(Text("a"), Text("b"), Thinking("c"))
+    await written.commit()
+    assert told(await written.log.events()) == ["ab"]
+
+
+async def test_what_comes_with_the_end_goes_with_the_end() -> None:
+    written = Written()
+    await written.add_now(Text("a"), Finish("stop"))
+    assert not written.log.waiting
+    assert [json.loads(entry.body)["content"] for entry in written.draft.rest()] == ["a"]
+
+
+async def test_what_is_given_to_the_end_is_not_sent_besides() -> None:
+    written = Written()
+    written.add(Text("a"))
+    assert len(written.draft.rest()) == 1
+    await asyncio.sleep(0)
+    assert not written.log.waiting
+
+
 async def test_what_comes_while_an_append_is_under_way_is_merged_into_the_next() -> None:
     written = Written()
-    written.add(Text("a"), Text("b"), Text("c"))
+    await written.add_now(Text("a"))
+    await written.add_now(Text("b"))
+    await written.add_now(Text("c"))
     assert len(written.log.waiting) == 1
     await written.commit()
-    written.add(Text("d"))
+    await written.add_now(Text("d"))
     await written.commit()
     assert told(await written.end()) == ["a", "bc", "d"]
 
@@ -140,7 +169,8 @@ async def test_long_text_is_cut_into_chunks_that_every_client_can_take() -> None
 
 async def test_it_is_congested_while_much_waits_for_the_log() -> None:
     written = Written()
-    written.add(Text("a"), Text("x" * MAX_PENDING))
+    await written.add_now(Text("a"))
+    written.add(Text("x" * MAX_PENDING))
     assert not written.draft.congested
     written.add(Text("x"))
     assert written.draft.congested
@@ -180,9 +210,10 @@ async def test_a_source_that_was_told_is_not_told_again() -> None:
 
 async def test_a_failed_append_is_told_once_and_puts_nothing_in_twice() -> None:
     written = Written()
-    written.add(Text("a"))
+    await written.add_now(Text("a"))
     await written.commit()
-    written.add(Text("b"), Text("c"))
+    await written.add_now(Text("b"))
+    await written.add_now(Text("c"))
     failure = OSError("disk full")
     written.log.fail(failure)
     await asyncio.sleep(0)
@@ -194,7 +225,7 @@ async def test_a_failed_append_is_told_once_and_puts_nothing_in_twice() -> None:
 
 async def test_a_writer_that_lost_its_claim_is_told() -> None:
     written = Written()
-    written.add(Text("a"))
+    await written.add_now(Text("a"))
     written.log.fail(Fenced("msg"))
     await asyncio.sleep(0)
     assert [type(failure) for failure in written.failures] == [Fenced]
@@ -202,7 +233,7 @@ async def test_a_writer_that_lost_its_claim_is_told() -> None:
 
 async def test_settled_means_that_what_is_in_the_log_is_known() -> None:
     written = Written()
-    written.add(Text("a"))
+    await written.add_now(Text("a"))
     written.log.commit()  # it is in the log, and the draft has not heard of it
     await written.draft.settle()
     assert written.draft.rest() == []
@@ -210,7 +241,8 @@ async def test_settled_means_that_what_is_in_the_log_is_known() -> None:
 
 async def test_settling_waits_for_what_was_merged_meanwhile_too() -> None:
     written = Written()
-    written.add(Text("a"), Text("b"))
+    await written.add_now(Text("a"))
+    await written.add_now(Text("b"))
     settled = asyncio.create_task(written.draft.settle())
     for _ in range(2):
         await asyncio.sleep(0)
@@ -303,8 +335,10 @@ def test_the_log_has_what_the_provider_said_once_and_in_order(
         for number, delta in enumerate(deltas):
             if delta is not None:
                 written.add(delta)
-            elif written.log.waiting:
-                await written.commit()
+            else:
+                await asyncio.sleep(0)
+                if written.log.waiting:
+                    await written.commit()
             if fails and number == failing_at and written.log.waiting:
                 written.log.fail(OSError("disk full"))
                 await asyncio.sleep(0)
