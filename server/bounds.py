@@ -13,11 +13,10 @@ from functools import partial
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import MAX_LINE_LENGTH
 
-from server.lean_http import LeanHttp
+from server.lean_connections import LeanHttp, LeanWebSocket
 
 FRAMES = 1_000  # a second: whole ones, pieces, pings and pongs
 PIECES = 1_024  # of one message, which may have 1 MiB: empty ones would add up to no size at all
@@ -190,7 +189,9 @@ class BoundedHttp(LeanHttp):
             self.transport.close()
 
 
-class BoundedWebSocket(WebSocketsSansIOProtocol):
+class BoundedWebSocket(LeanWebSocket):
+    __slots__ = ("_frames_in_second", "_over", "_second")
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._second = 0.0

@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).parent.parent / "server"
 # Lowest first; parts on one row never import each other.
 ROWS = (
     ("__init__",),
-    ("streaming", "settings", "logs", "bounds"),
-    ("chat",),
-    ("providers", "storage", "transports"),
+    ("streaming", "settings", "logs"),
+    ("chat", "lean_connections"),
+    ("providers", "storage", "transports", "bounds"),
     ("api", "doctor"),
     ("access",),
     ("app",),
@@ -30,6 +30,7 @@ OUTSIDE = {
     "__init__": set(),
     "streaming": set(),
     "logs": {"structlog"},
+    "lean_connections": {"uvicorn"},
     "bounds": {"httptools", "uvicorn", "websockets"},
     "settings": {"dotenv", "platformdirs", "pydantic", "pydantic_settings"},
     "chat": set(),

@@ -87,6 +87,7 @@ class WebSocketAPI:
             await self._service.open_session(owner_of(websocket), session_id)
         reader = await self._service.read_session(owner_of(websocket), session_id, cursor)
         await reader.open()
+        websocket.scope["headers"].clear()  # nobody looks at them any more
         return reader
 
     async def _serve(self, websocket: WebSocket, reader: Reader) -> CloseCode | None:
@@ -108,12 +109,13 @@ class WebSocketAPI:
         return None
 
     async def _take_frames(self, websocket: WebSocket, session_id: str) -> CloseCode | None:
-        times: deque[float] = deque(maxlen=MAX_FRAMES)
+        times: deque[float] | None = None  # most clients only listen
         loop = asyncio.get_running_loop()
         while True:
             message = await websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return None
+            times = deque(maxlen=MAX_FRAMES) if times is None else times
             if len(times) == MAX_FRAMES and loop.time() - times[0] < FRAMES_WINDOW:
                 return CloseCode.TOO_MANY_FRAMES
             times.append(loop.time())

@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 
 from server.chat.reading import Cut, Reader
 from server.streaming.events import Event
+from server.streaming.signal import Signal
 from server.transports.connections import Connections
 
 
@@ -47,7 +48,7 @@ class SocketClient:
     def __init__(self, websocket: WebSocket, send_timeout: float) -> None:
         self._send = websocket.send
         self._send_timeout = send_timeout
-        self._waked = asyncio.Event()
+        self._waked = Signal()
 
     def offer(self, events: Sequence[Event]) -> int:
         for place, event in enumerate(events):
