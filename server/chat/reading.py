@@ -146,13 +146,19 @@ class Reader:
 
         Raises CursorReset, and NotFound if the session is gone.
         """
-        _, cursor, reset = await self.open()
+        _, cursor, reset = self._opened or await self.open()
         if reset is not None:
             raise reset
-        try:
-            return await self._page(cursor, monotonic() + wait, limit, max_bytes)
-        except UnknownStream:
-            raise self._gone() from None
+        until = monotonic() + wait
+        while True:
+            try:
+                return await self._page(cursor, until, limit, max_bytes)
+            except CursorReset as expired:  # this very moment
+                if not self._everything:
+                    raise
+                cursor = expired.oldest
+            except UnknownStream:
+                raise self._gone() from None
 
     async def _page(self, cursor: Cursor, until: float, limit: int, max_bytes: int) -> Page:
         while not self._over_at(cursor):

@@ -454,6 +454,15 @@ async def test_a_page_at_a_wrong_cursor_is_refused(kept: Kept) -> None:
         assert caught.value.reason == "epoch"
 
 
+async def test_a_page_of_all_that_is_kept_is_not_refused_for_what_expires_meanwhile(kept: Kept) -> None:
+    message = await kept.answer("one", "eins")
+    reader = session_reader(kept, message.stream, "0")
+    await reader.open()
+    await kept.store.expire(LATER)
+    await kept.store.rename_session(OWNER, "s", "x")
+    assert types((await reader.page(0, 10, 10_000)).events) == ["session"]
+
+
 async def test_a_page_that_waits_is_cut_short(kept: Kept) -> None:
     message = await kept.answer("one", "eins")
     for early in (True, False):
