@@ -60,7 +60,7 @@ class Interrupted(Stopped):
 
 @dataclass(eq=False)
 class Answer:
-    """One answer on its way. `begun`: its `start` stands in the log already."""
+    """One answer on its way. `begun`: its `start` stands in the log already. `prompt`: if it is known already."""
 
     message: Message
     claim: Claim
@@ -222,7 +222,7 @@ class Generator:
 
     async def _pump(self, answer: Answer, draft: Draft) -> None:
         """From the provider to the draft, until it is done; raises what went wrong."""
-        answer.prompt = await self._store.turns(answer.message)
+        answer.prompt = answer.prompt or await self._store.turns(answer.message)
         try:
             await self._try(answer, draft)
         except ProviderError as error:

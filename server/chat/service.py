@@ -31,7 +31,7 @@ from server.chat.models import (
     now,
     timestamp,
 )
-from server.chat.provider import Providers
+from server.chat.provider import Providers, Turn
 from server.chat.reading import Reader, Target
 from server.chat.store import Accepted, Idempotency, NewAnswer, NewQuestion, Store
 from server.streaming.log import Claim, EventLog
@@ -278,7 +278,10 @@ class ChatService:
 
     def _start(self, accepted: Accepted, answer: NewAnswer, how: How) -> None:
         begun = not accepted.busy
-        self._generator.start(Answer(accepted.answer, answer.claim, how.api_keys, begun, answer.owner))
+        question = accepted.question
+        # A question that begins a conversation is all there is to say; for others the store has the history.
+        prompt = () if question.parent_id else (Turn("user", question.content),)
+        self._generator.start(Answer(accepted.answer, answer.claim, how.api_keys, begun, answer.owner, prompt=prompt))
         if how.on_busy == "interrupt":
             for message_id in accepted.busy:
                 self._own(self._generator.cancel(message_id))

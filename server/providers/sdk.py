@@ -8,10 +8,12 @@ what is sent against what the SDK sends.
 from __future__ import annotations
 
 import asyncio
+import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from server.chat.errors import ProviderError
@@ -33,6 +35,30 @@ class Vendor:
     url: str
     headers: Mapping[str, str]
     http: httpx2.AsyncClient
+
+    async def ask(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> httpx2.Response:
+        """Send a request; its answer, whose body is still to be read."""
+        # Put together here: for the client's `stream`, which merges what there is nothing of, it is half the cost.
+        request = self._request_class(
+            "POST",
+            self._parsed_url,
+            headers={"content-type": "application/json", **self.headers, **ASK_FOR_EVENTS, **headers},
+            content=json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(),
+            extensions={"timeout": self.http.timeout.as_dict()},
+        )
+        return await self.http.send(request, stream=True)
+
+    @cached_property
+    def _parsed_url(self) -> httpx2.URL:
+        from httpx2 import URL
+
+        return URL(self.url)
+
+    @cached_property
+    def _request_class(self) -> type[httpx2.Request]:
+        from httpx2 import Request
+
+        return Request
 
 
 class Reader(Protocol):
@@ -101,9 +127,8 @@ class SDKProvider(ABC):
         answering = False
         try:
             vendor = await self._connected()
-            headers = {**vendor.headers, **ASK_FOR_EVENTS, **self.authorization(self._key(prompt))}
-            asking = vendor.http.stream("POST", vendor.url, json=self.request(prompt), headers=headers)
-            async with asking as response:
+            response = await vendor.ask(self.request(prompt), self.authorization(self._key(prompt)))
+            async with aclosing(response):
                 answering = True
                 async with aclosing(response.aiter_raw()) as pieces:
                     async for piece in pieces:

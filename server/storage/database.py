@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -40,14 +41,23 @@ class _Tuned(sqlite3.Connection):
         self.create_function("lowered", 1, str.lower, deterministic=True)
 
 
-@contextmanager
-def _storage_errors() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-            raise  # our own mistake, or a question put to the database
-        raise StorageUnavailable(f"the database does not work: {error}") from error
+class _StorageErrors:
+    """A class, because this stands around every statement: a generator would take several times as long."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # The other two: our own mistake, or a question put to the database.
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(
+            error, sqlite3.IntegrityError | sqlite3.ProgrammingError
+        ):
+            raise StorageUnavailable(f"the database does not work: {error}") from error
+
+
+_storage_errors = _StorageErrors()
 
 
 class Connection:
@@ -61,7 +71,7 @@ class Connection:
 
     def fetch_all(self, query: str, values: Values = ()) -> list[Row]:
         """Run one statement; what it returns (rows of a SELECT, or of RETURNING)."""
-        with _storage_errors():
+        with _storage_errors:
             return self._raw.execute(query, values).fetchall()
 
     def fetch_one(self, query: str, values: Values = ()) -> Row | None:
@@ -70,12 +80,12 @@ class Connection:
 
     def iterate(self, query: str, values: Values = ()) -> Iterator[Row]:
         """The rows of a SELECT, each read when it is asked for."""
-        with _storage_errors():
+        with _storage_errors:
             yield from self._raw.execute(query, values)
 
     def execute_many(self, query: str, rows: Sequence[Sequence[Any]]) -> int:
         """Run a statement for every row; the number of rows it changed."""
-        with _storage_errors():
+        with _storage_errors:
             return self._raw.executemany(query, rows).rowcount
 
     def run_script(self, script: str) -> None:

@@ -148,6 +148,12 @@ class _Body:
 _Job = _Append | _Body
 
 
+def _outcome(job: _Job, transaction: Transaction) -> Any:
+    if isinstance(job, _Append):
+        return transaction.append(job.stream, job.entries, job.claim)
+    return job.run(transaction)
+
+
 class SqliteEventLog:
     """EventLog over the tables `sessions`, `events` and `claims`.
 
@@ -246,6 +252,9 @@ class SqliteEventLog:
     # In the thread of the connection that writes.
 
     def _in_transactions(self, jobs: Sequence[_Job], connection: Connection) -> tuple[list[Any], _Appended]:
+        if len(jobs) == 1:
+            # Its failure is the batch's: no savepoint is needed, nor a second try.
+            return self._in_transaction(connection, jobs, self._single)
         try:
             return self._in_transaction(connection, jobs, self._together)
         except (Fenced, UnknownStream):
@@ -278,6 +287,12 @@ class SqliteEventLog:
         self.insert(connection, placed)
         return outcomes
 
+    def _single(self, connection: Connection, jobs: Sequence[_Job], appended: _Appended) -> list[Any]:
+        transaction = Transaction(self, connection, appended)
+        outcome = _outcome(jobs[0], transaction)
+        appended.update(transaction.appended)
+        return [outcome]
+
     def _one_by_one(self, connection: Connection, jobs: Sequence[_Job], appended: _Appended) -> list[Any]:
         return [self._alone(connection, job, appended) for job in jobs]
 
@@ -286,10 +301,7 @@ class SqliteEventLog:
         transaction = Transaction(self, connection, appended)
         connection.fetch_all("SAVEPOINT job")
         try:
-            if isinstance(job, _Append):
-                outcome: Any = transaction.append(job.stream, job.entries, job.claim)
-            else:
-                outcome = job.run(transaction)
+            outcome = _outcome(job, transaction)
             appended.update(transaction.appended)
         except Exception as error:
             connection.fetch_all("ROLLBACK TO job")

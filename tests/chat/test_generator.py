@@ -307,8 +307,9 @@ async def test_stopping_twice_or_afterwards_changes_nothing(path: Path) -> None:
 
 
 async def test_stopping_before_the_provider_was_asked(path: Path) -> None:
-    async with chatting(path, Scripted(answering("never"))) as chat:
-        accepted = await chat.ask()
+    async with chatting(path, Scripted(answering("first"), answering("never"))) as chat:
+        await chat.end(await chat.ask())
+        accepted = await chat.ask()  # whose history has to be read first
         await chat.generator.cancel(accepted.answer.id)
         message = await chat.message(accepted)
         assert (message.status, message.content) == ("cancelled", "")
