@@ -34,7 +34,7 @@ OUTSIDE = {
     "bounds": {"httptools", "uvicorn", "websockets"},
     "settings": {"dotenv", "platformdirs", "pydantic", "pydantic_settings"},
     "chat": set(),
-    "providers": {"anthropic", "anyio", "httptools", "httpx2", "openai", "pydantic"},
+    "providers": {"anthropic", "anyio", "httptools", "httpx2", "openai", "pydantic", "pydantic_core"},
     "storage": {"databases", "aiosqlite"},
     "transports": {"sse_starlette", "starlette"},
     "api": {"prometheus_client", "pydantic", "pydantic_core", "sse_starlette", "starlette"},

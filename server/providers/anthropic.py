@@ -6,7 +6,6 @@ https://platform.claude.com/docs/en/build-with-claude/streaming for the events.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -23,7 +22,7 @@ from server.chat.provider import (
 )
 from server.providers.errors import MALFORMED, TRUNCATED, error, event_error
 from server.providers.models import ANTHROPIC, ANTHROPIC_DEFAULT, ANTHROPIC_LIMITS, AnthropicLimits
-from server.providers.sdk import SDKProvider, Vendor, as_sent, at, well_formed
+from server.providers.sdk import SDKProvider, Vendor, as_sent, at, parsed, well_formed
 from server.providers.sse_decoder import SSEDecoder
 
 NAME = "Anthropic"
@@ -96,7 +95,7 @@ class AnswerReader:
             if self.done:
                 return
             try:
-                yield from self._event(json.loads(event.data))
+                yield from self._event(parsed(event.data))
             except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
                 raise error(MALFORMED, NAME) from None
 

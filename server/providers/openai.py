@@ -6,7 +6,6 @@ OpenRouter, Groq and others differ from it in what is noted where it is handled.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +21,7 @@ from server.chat.provider import (
     Usage,
 )
 from server.providers.errors import MALFORMED, TRUNCATED, error, event_error
-from server.providers.sdk import SDKProvider, Vendor, as_sent, at, well_formed
+from server.providers.sdk import SDKProvider, Vendor, as_sent, at, parsed, well_formed
 from server.providers.sse_decoder import SSEDecoder
 
 BASE_URL = "https://api.openai.com/v1"
@@ -146,7 +145,7 @@ class AnswerReader:
 
     def _chunk(self, data: str) -> list[Delta]:
         try:
-            chunk = json.loads(data)
+            chunk = parsed(data)
             # An older vLLM sends the error object without an envelope.
             if chunk.get("error") or chunk.get("object") == "error":
                 raise event_error(self._name, chunk)

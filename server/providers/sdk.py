@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pydantic_core import from_json
+
 from server.chat.errors import ProviderError
 from server.chat.provider import Delta, ModelInfo, Prompt, ProviderInfo
 from server.providers.errors import AUTH, error, provider_error
@@ -189,6 +191,14 @@ def as_sent(headers: Mapping[str, object], but: Sequence[str]) -> dict[str, str]
     """An SDK's default headers, in lower case, without those it omits itself and those named by `but`."""
     lowered = {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
     return {name: value for name, value in lowered.items() if name not in but}
+
+
+def parsed(data: str) -> Any:
+    """A JSON value. Raises ValueError and RecursionError."""
+    try:
+        return from_json(data, cache_strings="keys")
+    except ValueError:
+        return json.loads(data)  # half a character is no JSON to the one that is twice as fast
 
 
 def well_formed(text: str) -> str:

@@ -45,6 +45,22 @@ class SSEDecoder:
 
         Raises SSEDecodeError, after the events that stood before the place in question.
         """
+        if self._rests and b"\r" not in data:
+            # What most servers send: whole events of one line each. Anything else is looked at closely.
+            *events, data = data.split(b"\n\n")
+            for event in events:
+                if event.startswith(b"data: ") and b"\n" not in event and len(event) <= self._limit:
+                    yield ServerSentEvent("message", _decoded(event[6:]))
+                else:
+                    yield from self._feed(event + b"\n\n")
+        yield from self._feed(data)
+
+    @property
+    def _rests(self) -> bool:
+        """Whether a new event begins here."""
+        return not (self._line or self._held or self._after_cr or self._at_start)
+
+    def _feed(self, data: bytes) -> Iterator[ServerSentEvent]:
         if not data:
             return
         if self._after_cr:  # it ended its line at once, and an LF behind it belongs to the same line end
@@ -93,10 +109,7 @@ class SSEDecoder:
         if not self._data:
             self._reset()
             return None
-        try:
-            event = ServerSentEvent(self._event.decode() or "message", self._data[:-1].decode())
-        except UnicodeDecodeError as error:
-            raise SSEDecodeError("an event is not UTF-8") from error
+        event = ServerSentEvent(_decoded(self._event) or "message", _decoded(self._data[:-1]))
         self._reset()
         return event
 
@@ -104,3 +117,10 @@ class SSEDecoder:
         self._data.clear()
         self._event = b""
         self._held = 0
+
+
+def _decoded(part: bytes | bytearray) -> str:
+    try:
+        return part.decode()
+    except UnicodeDecodeError as error:
+        raise SSEDecodeError("an event is not UTF-8") from error

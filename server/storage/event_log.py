@@ -37,7 +37,7 @@ from server.streaming.writer import GroupCommit
 Result = TypeVar("Result")
 
 LARGE = 16_384  # characters of an event's body
-MAX_TAILS = 256  # beyond these, the tails of logs that nobody follows are dropped
+MAX_IDLE = 256  # tails of logs that nobody follows
 
 INSERT_EVENT = """
     INSERT INTO events (session, seq, run, type, message_id, body)
@@ -166,6 +166,7 @@ class SqliteEventLog:
         self._database = database
         self.writer: GroupCommit[_Job] = GroupCommit(self._commit)
         self._tails: dict[Stream, Tail] = {}
+        self._enough = MAX_IDLE  # tails at which it is time to look for idle ones
         self._blocks = Blocks(self._block)
         self._large: WeakValueDictionary[Cursor, Event] = WeakValueDictionary()
         self._dropped = 0
@@ -415,12 +416,17 @@ class SqliteEventLog:
         return event
 
     def _keep(self, stream: Stream, tail: Tail) -> Tail:
-        if len(self._tails) >= MAX_TAILS:
-            idle = next((key for key, kept in self._tails.items() if kept.idle), None)
-            if idle is not None:
-                self._drop(idle)
+        if len(self._tails) >= self._enough:
+            self._drop_idle()
         self._tails[stream] = tail
         return tail
+
+    def _drop_idle(self) -> None:
+        # Many at a time, and the oldest: a young one has readers that are just on their way.
+        idle = [stream for stream, tail in self._tails.items() if tail.idle]
+        for stream in idle[: -MAX_IDLE // 2]:
+            self._drop(stream)
+        self._enough = len(self._tails) + MAX_IDLE // 2
 
     def _drop(self, stream: Stream) -> None:
         self._dropped += 1

@@ -266,7 +266,8 @@ async def test_readers_that_load_the_log_while_it_is_written_miss_nothing(path: 
 
 
 async def test_tails_that_are_given_up_under_way_cost_no_event(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_log, "MAX_TAILS", 2)
+    monkeypatch.setattr(event_log, "MAX_IDLE", 2)
+    kept.log._enough = 2
     streams = [await new_stream(kept, f"s{number}") for number in range(6)]
     starts = [(await kept.log.span(stream)).tail for stream in streams]
     chance = random.Random(5)
