@@ -67,6 +67,20 @@ async def test_only_what_is_missing_is_run(database: Database, monkeypatch: pyte
     assert len(await run(database, "SELECT * FROM one")) == 1
 
 
+async def test_events_of_the_first_version_are_kept(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "scripts", lambda: scripts()[:1])
+    await database.write(migrate)
+    events = [(session, seq, "run", "chunk", "msg", f'{{"n":{seq}}}') for session in (2, 1) for seq in (1, 2, 3)]
+    insert = "INSERT INTO events (session, seq, run, type, message_id, body) VALUES (?, ?, ?, ?, ?, ?)"
+    await database.write(lambda connection: connection.execute_many(insert, events))
+    monkeypatch.undo()
+    await database.write(migrate)
+    kept = await run(database, "SELECT session, seq, run, type, message_id, body FROM events ORDER BY session, seq")
+    assert [tuple(row) for row in kept] == sorted(events)
+    with pytest.raises(sqlite3.IntegrityError):
+        await run(database, "INSERT INTO events (session, seq, run, type, body) VALUES (1, 3, '', '', '')")
+
+
 async def test_a_step_that_fails_leaves_the_version_before_it(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +112,7 @@ def test_a_gap_in_the_numbers_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_pa
 async def test_every_query_for_pages_uses_an_index(database: Database, path: Path) -> None:
     await database.write(migrate)
     queries = {
-        "SELECT * FROM events WHERE session = 1 AND seq >= 5 ORDER BY seq LIMIT 9": "PRIMARY KEY",
+        "SELECT * FROM events WHERE session = 1 AND seq >= 5 ORDER BY seq LIMIT 9": "events_of_session",
         "SELECT * FROM messages WHERE session = 1 AND key < 5 ORDER BY key DESC LIMIT 9": "messages_of_session",
         "SELECT id FROM messages WHERE session = 1 AND status = 'streaming' ORDER BY key": "messages_streaming",
         "SELECT * FROM sessions WHERE owner = '' AND id IS NOT NULL ORDER BY updated_at DESC, key DESC LIMIT 9": (
