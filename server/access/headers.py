@@ -1,4 +1,4 @@
-"""Headers of every answer: what a browser may do with it."""
+"""Headers of every answer: what a browser, and whatever stands in between, may do with it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
+    # Varnish, as it comes, would answer for two minutes with what a session was.
+    "cache-control": "no-store",
 }
 
 

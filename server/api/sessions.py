@@ -5,12 +5,11 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from server.api import schemas
+from server.api import export, schemas
 from server.api.messages import READING_PROBLEMS, STREAMS
 from server.api.operation import Operation, operation
 from server.api.reading import LogResponses
 from server.api.requests import cursor_in, owner_of, read_body, read_query
-from server.chat.models import History, Session
 from server.chat.service import ChatService
 
 CHANGING_PROBLEMS = (
@@ -162,21 +161,8 @@ class SessionsAPI:
     async def export(self, request: Request) -> Response:
         query = read_query(request, schemas.ExportQuery)
         session = await self._service.session(owner_of(request), request.path_params["session_id"])
-        history = await self._service.whole_history(owner_of(request), session.id)
-        suffix = "json" if query.format == "json" else "md"
+        write = export.as_json if query.format == "json" else export.as_markdown
+        body = await write(self._service, owner_of(request), session)
+        suffix, media_type = ("json", "application/json") if query.format == "json" else ("md", "text/markdown")
         headers = {"Content-Disposition": f'attachment; filename="{session.id}.{suffix}"'}
-        if query.format == "json":
-            messages = [message.public() for message in history.messages]
-            return JSONResponse({"session": session.public(), "messages": messages}, headers=headers)
-        return Response(markdown(session, history), media_type="text/markdown", headers=headers)
-
-
-def markdown(session: Session, history: History) -> str:
-    parts = [f"# {session.title or session.id}"]
-    for message in history.messages:
-        who = "Question" if message.role == "user" else f"Answer ({message.provider}/{message.model})"
-        ended = "" if message.status == "completed" else f" [{message.status}]"
-        parts.append(f"## {who}{ended}\n\n{message.created_at}\n\n{message.content}")
-        if message.sources:
-            parts.append("\n".join(f"- [{each['title']}]({each['url']})" for each in message.sources))
-    return "\n\n".join(parts) + "\n"
+        return Response(body, media_type=media_type, headers=headers)

@@ -38,7 +38,7 @@ def sha256(text: str) -> str:
 
 def title_of(question: str) -> str:
     """The first question as a title: one line, cut at a word."""
-    line = " ".join(question.split())
+    line = " ".join(question.lstrip()[: 10 * TITLE_LENGTH].split())  # a question may be a book
     if len(line) <= TITLE_LENGTH:
         return line
     head = line[:TITLE_LENGTH]

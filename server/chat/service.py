@@ -166,9 +166,6 @@ class ChatService:
     def _reader(self, target: Target, after: str | None) -> Reader:
         return Reader(self._log, target, after, self._generator.active, self._heartbeat, self._clock)
 
-    async def whole_history(self, owner: str, session_id: str) -> History:
-        return await self._store.history(owner, session_id, None, 1 << 31)
-
     # Sessions.
 
     async def sessions(self, owner: str, query: str, before: str | None, limit: int) -> Sessions:

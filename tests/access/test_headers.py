@@ -39,6 +39,14 @@ def test_every_answer_has_them(server: ServerProcess, path: str) -> None:
     assert len(answer.headers.get_list("x-content-type-options")) == 1
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_nobody_on_the_way_keeps_it_but_files_that_never_change(server: ServerProcess, path: str) -> None:
+    kept = plain.get(server.url + path).headers.get_list("cache-control")
+    assert len(kept) == 1
+    is_file = path == "/" or (path.startswith("/static/") and "nowhere" not in path)
+    assert ("no-cache" if is_file else "no-store") in kept[0]
+
+
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}], ids=str)
 def test_refusals_have_them_too(server: ServerProcess, headers: dict[str, str]) -> None:
     answer = plain.post(f"{server.url}/api/sessions", headers=headers)

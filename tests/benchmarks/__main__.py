@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks C              one scenario
     python -m tests.benchmarks all            all of them, in about a quarter of an hour
+    python -m tests.benchmarks all --write    the same, into the README and the folder results
     python -m tests.benchmarks C E --server /other/checkout/.venv/bin/python:/other/checkout
 
 Servers are compared in one run, in turn, three times: the table gives the median and the spread. The server has one
@@ -15,6 +16,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -30,6 +32,9 @@ from tests.benchmarks.report import Results
 from tests.benchmarks.scenarios import SCENARIOS, Bench, Outcome, Scenario, connect, quiet_garbage
 from tests.benchmarks.stamps import Plan
 
+RESULTS = Path(__file__).parent / "results"
+README = ROOT / "README.md"
+MARKED = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
 LIMIT = 600.0  # seconds for one run of a scenario
 EVERYTHING = frozenset({"answers", "readers", "log", "idle-sse", "idle-websocket", "idle-poll"})
 YARDSTICKS = {
@@ -54,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"! {sentence}")
     if chosen.out is not None:
         write(results, chosen.out)
+    if chosen.write:
+        write_tables(results, RESULTS)
+        README.write_text(MARKED.sub(rf"\g<1>{results.brief()}\n\g<2>", README.read_text("utf-8")), "utf-8")
     return 1 if results.faults else 0
 
 
@@ -76,15 +84,23 @@ def parser() -> argparse.ArgumentParser:
         "--vendor", choices=("openai", "anthropic"), default="openai", help="whose format the server asks in"
     )
     found.add_argument("--repeat", type=int, default=3)
-    found.add_argument("--out", type=Path, metavar="FOLDER", help="write table.md, results.json and chart.svg there")
+    found.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="write table.md, brief.md, results.json and chart.svg there"
+    )
+    found.add_argument("--write", action="store_true", help="put the figures into README.md, and the rest beside this")
     found.add_argument("--tiny", action="store_true", help="a moment of everything, to see that it works")
     return found
 
 
 def write(results: Results, out: Path) -> None:
+    write_tables(results, out)
+    (out / "brief.md").write_text(results.brief() + "\n", "utf-8")
+    (out / "results.json").write_text(json.dumps(results.json(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def write_tables(results: Results, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.md").write_text(results.table() + "\n", "utf-8")
-    (out / "results.json").write_text(json.dumps(results.json(), indent=1, ensure_ascii=False) + "\n", "utf-8")
     (out / "chart.svg").write_text(results.svg(), "utf-8")
 
 

@@ -88,13 +88,9 @@ class Crowd:
         end = max(reader.last_at for reader in self.readers)
         return (end - min(reader.sent_at for reader in self.readers)) / 1e6
 
-    @property
-    def gap(self) -> int:
-        """Microseconds: the longest that a reader waited between two chunks."""
-        return max(
-            (later - earlier for reader in self.readers for (earlier, _), (later, _) in pairwise(reader.seen)),
-            default=0,
-        )
+    def gaps(self) -> list[int]:
+        """Microseconds that readers waited between two chunks, sorted."""
+        return sorted(later - earlier for reader in self.readers for (earlier, _), (later, _) in pairwise(reader.seen))
 
     def faults(self) -> list[str]:
         """What is wrong with what was seen: chunks lost, doubled or out of order, and requests refused."""

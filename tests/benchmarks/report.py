@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 from tests.benchmarks.scenarios import BUSY, Outcome, Scenario
 
 PACKAGES = ("starlette", "uvicorn", "uvloop", "sse-starlette", "openai", "httpx2")
+BRIEF = 4  # figures of a scenario
 COLORS = ("#2563eb", "#0d9488", "#9ca3af", "#d97706", "#dc2626")
 
 Summary = Mapping[str, tuple[float, float, float]]  # by figure: median, least, most
@@ -71,6 +72,16 @@ class Results:
         ceiling = " and ".join(f"{value:,.0f} {name}" for name, value in self.ceiling.items())
         about = f"The load client could read {ceiling}. The disk took {number(self.disk)} ms for a small write."
         return "\n\n".join([*parts, about, ", ".join(f"{name} {what}" for name, what in machine().items())])
+
+    def brief(self) -> str:
+        """Markdown: a row for each scenario, with the medians of what counts most in it."""
+        rows = [["", "", *self.subjects]]
+        for key, scenario in self._scenarios.items():
+            columns = scenario.columns[:BRIEF]
+            summaries = [self.summary(key, each) if each in self._outcomes[key] else {} for each in self.subjects]
+            cells = [" · ".join(number(found[name][0]) for name in columns if name in found) for found in summaries]
+            rows.append([f"{key}: {scenario.title}", " · ".join(columns), *cells])
+        return aligned(rows)
 
     def json(self) -> dict[str, Any]:
         return {

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import tempfile
+import time
 import uuid
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from tests.benchmarks.load import EVENTS, Crowd, PollReader, Reader, WebSocketReader, call, call_json, request
-from tests.benchmarks.processes import Mark, Provider, Subject, mark, resident
+from tests.benchmarks.processes import Mark, Provider, Subject, cpu_seconds, mark, resident
 from tests.benchmarks.stamps import Plan
 
 BUSY = 85.0  # per cent; beyond this the load client measures itself
@@ -286,7 +289,7 @@ class LongSession:
     messages: int
     streams: int = 100
     chunks: int = 60
-    columns: Sequence[str] = ("page ms", "search ms", "export ms", "streams p99 ms", "streams gap ms")
+    columns: Sequence[str] = ("page ms", "search ms", "export ms", "gap p99 ms", "streams p99 ms")
     kind: str = "log"
     repeats: int | None = 1
 
@@ -313,7 +316,7 @@ class LongSession:
         crowd, spent = await self._beside(bench, list(requests.values()))
         beside = {
             "streams p99 ms": percentile(crowd.latencies(), 99) / 1000,
-            "streams gap ms": crowd.gap / 1000,
+            "gap p99 ms": percentile(crowd.gaps(), 99) / 1000,
             "server %": 100 * spent.server / spent.wall,
             "load %": 100 * spent.load / spent.wall,
         }
@@ -328,7 +331,8 @@ class LongSession:
         async def ask_on() -> None:
             for number in questions:
                 content = f"{number} {words * 3}" + "needle" * (number == self.messages // 4)
-                body = {**bench.body(plan, content), "on_busy": "enqueue"}
+                # From the root each, or ever longer histories would go to the provider.
+                body = {**bench.body(plan, content), "on_busy": "enqueue", "parent_id": "root"}
                 await call(bench.subject.port, "POST", f"{path}?wait=60", body)
 
         await asyncio.gather(*(ask_on() for _ in range(ENQUEUED)))
@@ -357,6 +361,33 @@ class LongSession:
             await call(port, "POST", f"/api/sessions/{new_session()}/messages", big)
 
 
+@dataclass(frozen=True)
+class StartUp:
+    """Another process of the same server, with nothing but the demo to answer with."""
+
+    key: str
+    columns: Sequence[str] = ("up after s", "CPU s", "idle MB")
+    kind: str = "log"
+    repeats: int | None = None
+    title: str = "start-up, and a server at rest"
+
+    def tiny(self) -> StartUp:
+        return self
+
+    async def run(self, bench: Bench) -> Outcome:
+        other = replace(bench.subject, process=None, environment={})
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+            began = time.monotonic()
+            other.start(Path(folder))
+            try:
+                await asyncio.to_thread(other.wait_until_up)
+                up, spent = time.monotonic() - began, cpu_seconds(other.pid)
+                await asyncio.sleep(1)
+                return Outcome({"up after s": up, "CPU s": spent, "idle MB": resident(other.pid) / 1e6})
+            finally:
+                other.stop()
+
+
 STEADY = ("steady µs/chunk", "chunks/s", "p50 ms", "p99 ms", "chunks/read")
 ANSWERS = ("chunks/s", "µs/chunk", "p50 ms", "p99 ms", "first ms", "chunks/read")
 
@@ -376,6 +407,7 @@ SCENARIOS: dict[str, Scenario] = {
         Idle("I2000-poll", "poll", 2_000),
         Resume("R", 500, 10_000),
         LongSession("P", 10_000),
+        StartUp("U"),
     )
 }
 

@@ -18,7 +18,7 @@ from tests.benchmarks.load import Crowd, Reader
 from tests.benchmarks.stamps import Plan, Scanner
 
 ROOT = Path(__file__).parent.parent.parent
-ALONE = {"I2000-websocket", "I2000-poll", "R", "P"}  # where no yardstick can take part
+ALONE = {"I2000-websocket", "I2000-poll", "R", "P", "U"}  # where no yardstick can take part
 KEYS = ("A", "B", "C", "D", "E", "S", "F200", "F1000", "I2000", *sorted(ALONE))
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -31,6 +31,7 @@ class Run:
     status: int
     said: str
     table: str
+    brief: str
     results: dict[str, Any]
     chart: ElementTree.Element
 
@@ -45,6 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         done.returncode,
         done.stdout,
         (out / "table.md").read_text("utf-8"),
+        (out / "brief.md").read_text("utf-8"),
         json.loads((out / "results.json").read_text("utf-8")),
         ElementTree.parse(out / "chart.svg").getroot(),  # noqa: S314
     )
@@ -81,6 +83,14 @@ def test_the_chart_has_a_bar_for_every_figure(run: Run) -> None:
     bars = [float(bar.attrib["width"]) for bar in run.chart.iter(f"{SVG}rect")]
     assert len(bars) == 1 + sum(len(each["subjects"]) for each in run.results["scenarios"].values())
     assert all(width >= 0 for width in bars)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_brief_table_has_a_row_with_figures_for_every_scenario(run: Run, key: str) -> None:
+    [row] = [line.split("|") for line in run.brief.splitlines() if line.startswith(f"| {key}: ")]
+    assert len(row) == 7  # what, figures, three servers; and what is outside of the bars
+    figures = row[2].split(" · ")
+    assert len(row[3].split(" · ")) == len(figures)
 
 
 def section(table: str, key: str) -> Iterable[str]:

@@ -282,7 +282,6 @@ CALLS: dict[str, Call] = {
     "cancel": lambda chat, message: chat.service.cancel(STRANGER, message),
     "message": lambda chat, message: chat.service.message(STRANGER, message),
     "history": lambda chat, message: chat.service.history(STRANGER, "s", None, 10),
-    "whole_history": lambda chat, message: chat.service.whole_history(STRANGER, "s"),
     "read_session": lambda chat, message: chat.service.read_session(STRANGER, "s", None),
     "read_message": lambda chat, message: chat.service.read_message(STRANGER, message, None),
     "session": lambda chat, message: chat.service.session(STRANGER, "s"),
