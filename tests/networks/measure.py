@@ -209,8 +209,12 @@ async def climb(path: Path, direct: Path, form: Form, rung: Transport = "sse") -
 async def replays(path: Path, read_before: LadderClient) -> bool:
     """Whether an address that was asked once is answered as it was then, though more was said since."""
     parameters = {"after": read_before.cursor, "format": "json", "wait": "10"}
-    await ask(path, read_before.session, "again")
+    history = f"/api/sessions/{read_before.session}/messages"
     async with path.http() as client:
+        known = len((await client.get(history)).json()["messages"])
+        await ask(path, read_before.session, "again")
+        if len((await client.get(history)).json()["messages"]) == known:
+            return True
         for _ in range(50):
             page = (await client.get(events_of(read_before.session), params=parameters)).json()
             if page["events"][-1]["type"] in ENDS:
