@@ -9,9 +9,9 @@ from server.chat.errors import Busy, IdempotencyKeyReused, Invalid, Overloaded
 from server.chat.models import Message, title_of
 from server.chat.store import ROOT, Accepted, Idempotency, NewAnswer, NewQuestion
 from server.storage.database import Connection, Row
-from server.storage.event_log import Transaction
 from server.storage.reading import find
 from server.storage.rows import INSERT_MESSAGE, values_of
+from server.storage.transactions import Transaction
 from server.streaming.log import Stream
 
 

@@ -12,8 +12,9 @@ from server.chat.models import History, Message, MessageAt, Session, Sessions
 from server.chat.provider import Turn
 from server.chat.store import Unfinished
 from server.storage.database import Connection, Row
-from server.storage.event_log import Transaction, event_of, load_span
+from server.storage.event_rows import event_of, load_span
 from server.storage.rows import SELECT_MESSAGE, message_of, session_of
+from server.storage.transactions import Transaction
 from server.streaming.log import Claim, Stream
 
 SELECT_EVENTS = """

@@ -16,8 +16,10 @@ from server.chat.provider import Turn
 from server.chat.store import Accepted, Idempotency, NewAnswer, NewQuestion, Unfinished
 from server.storage import accepting, reading
 from server.storage.database import Database
-from server.storage.event_log import SqliteEventLog, Transaction, cursor_of
+from server.storage.event_log import SqliteEventLog
+from server.storage.event_rows import cursor_of
 from server.storage.rows import outcome_of, session_of
+from server.storage.transactions import Transaction
 from server.streaming.events import Cursor, Entry
 from server.streaming.log import Claim, Stream, UnknownStream
 

@@ -13,7 +13,7 @@ import pytest
 
 from server.chat.models import new_message_id
 from server.storage import event_log
-from server.storage.event_log import Transaction
+from server.storage.transactions import Transaction
 from server.streaming.log import Claim, EventLog, Stream
 from server.streaming.memory import MemoryEventLog
 from server.streaming.tail import Tail

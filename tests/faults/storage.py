@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from server.storage.event_log import event_of
+from server.storage.event_rows import event_of
 from tests.faults.history import Logs
 
 BLOCK = 1 << 20

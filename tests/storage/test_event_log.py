@@ -16,7 +16,7 @@ from server.chat.errors import StorageUnavailable
 from server.storage import event_log
 from server.storage.blocks import Block, Blocks
 from server.storage.database import Connection, Row, Values
-from server.storage.event_log import new_run
+from server.storage.event_rows import cursor_of, new_run
 from server.streaming.events import Cursor, Entry, Event, encode
 from server.streaming.log import CursorReset, Stream, UnknownStream
 from tests.storage.kept import NOON, OWNER, Kept, keep, seqs
@@ -397,7 +397,7 @@ async def test_cursors_of_two_logs_differ_and_fit_into_a_cursor(kept: Kept) -> N
     for cursor in cursors:
         assert Cursor.parse(str(cursor)) == cursor
     assert new_run() != new_run()
-    assert Cursor.parse(str(event_log.cursor_of(1 << 36 - 1, new_run(), 1)))
+    assert Cursor.parse(str(cursor_of(1 << 36 - 1, new_run(), 1)))
 
 
 async def test_a_deleted_log_is_unknown_to_who_waits_and_who_reads(kept: Kept) -> None:
