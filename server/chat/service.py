@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -17,7 +18,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, TypeVar
 
-from server.chat.errors import Draining, Invalid, NotActive, NotFound, Overloaded, RateLimited
+from server.chat.errors import ChatError, Draining, Invalid, NotActive, NotFound, Overloaded, RateLimited
 from server.chat.generator import Answer, Generator
 from server.chat.models import (
     History,
@@ -35,6 +36,8 @@ from server.chat.provider import Providers, Turn
 from server.chat.reading import Reader, Target
 from server.chat.store import Accepted, Idempotency, NewAnswer, NewQuestion, Store
 from server.streaming.log import Claim, EventLog
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -295,13 +298,25 @@ class ChatService:
 
     async def _finish_even_if_left(self, work: Coroutine[Any, Any, Result]) -> Result:
         """A caller that goes away takes nothing back: what was begun is carried through."""
-        return await asyncio.shield(self._own(work))
+        task = self._own(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_noted)
+            raise
 
     def _own(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _noted(task: asyncio.Task[Any]) -> None:
+    """Nobody waits for what it raises: a refusal is then no news, anything else is."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, ChatError):
+        logger.error("what somebody had asked for and left failed", exc_info=error)
 
 
 def _as_before(earlier: Message, how: How) -> How:

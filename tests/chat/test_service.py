@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -95,6 +96,23 @@ async def test_who_leaves_while_asking_has_asked(path: Path) -> None:
         again = await chat.ask("one", idempotency_key="k")
         assert again.replayed
         assert (await chat.end(again)).status == "completed"
+
+
+async def test_a_refusal_of_who_has_left_is_no_news(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with chatting(path, Scripted([Text("half"), hanging()])) as chat:
+        accepted = await chat.ask("one")
+        await chat.until(accepted, "chunk")
+        disk = Disk(chat.kept.database)
+        disk.hang()
+        asking = asyncio.create_task(chat.ask("two"))
+        await disk.reached.wait()
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+        disk.works.set()
+        await chat.service.cancel(OWNER, accepted.answer.id)
+        gc.collect()  # asyncio complains when it throws away what nobody has looked at
+        assert caplog.records == []
 
 
 async def test_an_answer_goes_on_when_nobody_reads_it(path: Path) -> None:
