@@ -89,6 +89,8 @@ class Reader:
         self.target = target
         self._log = log
         self._everything = after == EVERYTHING
+        # What is not kept any more is then not missed, whenever it goes.
+        self._whatever_is_kept = self._everything and target.message is None
         self._after = None if after is None or self._everything else Cursor.parse(after)
         self._active = active
         self._heartbeat = heartbeat
@@ -154,7 +156,7 @@ class Reader:
             try:
                 return await self._page(cursor, until, limit, max_bytes)
             except CursorReset as expired:  # this very moment
-                if not self._everything:
+                if not self._whatever_is_kept:
                     raise
                 cursor = expired.oldest
             except UnknownStream:
@@ -201,7 +203,7 @@ class Reader:
                 return self._after, None
             await self._log.read(self.target.stream, first, 1)
         except CursorReset as reset:
-            return reset.oldest, reset
+            return reset.oldest, None if self._whatever_is_kept else reset
         return first, None
 
     def _ready(self, cursor: Cursor, span: Span) -> Event:

@@ -12,7 +12,7 @@ from server.chat.errors import NotFound
 from server.chat.models import Message
 from server.chat.reading import Cut, Reader, Target
 from server.streaming.events import BadCursor, Cursor, Entry, Event
-from server.streaming.log import CursorReset
+from server.streaming.log import CursorReset, Span
 from tests.storage.kept import NOON, OWNER, Kept, keep, said, seqs, types
 
 pytestmark = pytest.mark.anyio
@@ -461,6 +461,21 @@ async def test_a_page_of_all_that_is_kept_is_not_refused_for_what_expires_meanwh
     await kept.store.expire(LATER)
     await kept.store.rename_session(OWNER, "s", "x")
     assert types((await reader.page(0, 10, 10_000)).events) == ["session"]
+
+
+async def test_nor_for_what_expires_while_its_beginning_is_looked_for(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = await kept.answer("one", "eins")
+    find = kept.log.span
+
+    async def find_and_expire(stream: int) -> Span:
+        span = await find(stream)
+        await kept.store.expire(LATER)
+        return span
+
+    monkeypatch.setattr(kept.log, "span", find_and_expire)
+    assert (await session_reader(kept, message.stream, "0").page(0, 10, 10_000)).events == ()
 
 
 async def test_a_page_that_waits_is_cut_short(kept: Kept) -> None:

@@ -99,7 +99,9 @@ def logs_in(database: Path) -> Logs:
 def _logs(connection: sqlite3.Connection) -> Logs:
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
         return {}
-    rows = connection.execute("SELECT events.*, id FROM events JOIN sessions ON key = session ORDER BY session, seq")
+    rows = connection.execute(
+        "SELECT events.*, id FROM events JOIN sessions ON sessions.key = session ORDER BY session, seq"
+    )
     logs: dict[str, list[str]] = {}
     for row in rows:
         logs.setdefault(row["id"], []).append(event_of(row["session"], row).json.decode("ascii"))
