@@ -283,6 +283,23 @@ async def test_tails_that_are_given_up_under_way_cost_no_event(kept: Kept, monke
         assert await reader == list(range(1, 61))
 
 
+async def test_young_tails_stay_and_old_idle_ones_go(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_log, "MAX_IDLE", 4)
+    kept.log._enough = 4
+    followed = [await new_stream(kept, f"s{number}") for number in range(6)]
+    readers = [following(kept.log, stream, Collector((await kept.log.span(stream)).tail, 1)) for stream in followed]
+    young = [await new_stream(kept, name) for name in ("young", "younger")]
+    for stream in young:
+        await kept.log.span(stream)
+    assert all(stream in kept.log._tails for stream in (*followed, *young))
+    for number in range(40):
+        await kept.log.span(await new_stream(kept, f"idle{number}"))
+    assert len(kept.log._tails) <= len(followed) + 4
+    for stream, reader in zip(followed, readers, strict=True):
+        await kept.log.append(stream, [entry()])
+        assert await reader == [1]
+
+
 # Expiry.
 
 

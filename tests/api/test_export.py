@@ -1,0 +1,38 @@
+"""A conversation of several pages is exported whole, in order, in both forms."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from server.api import export
+from tests.chat.chatting import Scripted, answering, chatting
+from tests.storage.kept import OWNER
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 6, 7])
+async def test_pages_put_together_are_the_conversation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(export, "PAGE", page)
+    async with chatting(tmp_path / "x.db", Scripted(answering("eins"), answering("zwei"), answering("drei"))) as chat:
+        for content in ("one", "two", "three"):
+            await chat.end(await chat.ask(content))
+        session = await chat.service.session(OWNER, "s")
+        told = json.loads(await export.as_json(chat.service, OWNER, session))
+        history = await chat.service.history(OWNER, "s", None, 100)
+        assert told == {"session": session.public(), "messages": [message.public() for message in history.messages]}
+        text = (await export.as_markdown(chat.service, OWNER, session)).decode()
+        places = [text.index(word) for word in ("# one", "eins", "\n\ntwo", "zwei", "three", "drei")]
+        assert places == sorted(places)
+
+
+async def test_an_empty_conversation_is_exported_too(tmp_path: Path) -> None:
+    async with chatting(tmp_path / "x.db") as chat:
+        session = await chat.service.create_session(OWNER, "empty", "Nothing")
+        assert json.loads(await export.as_json(chat.service, OWNER, session))["messages"] == []
+        assert await export.as_markdown(chat.service, OWNER, session) == b"# Nothing\n"
