@@ -80,9 +80,7 @@ class _Queue:
 
 class _Flow(FlowControl):
     def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self.read_paused = False
-        self.write_paused = False
+        super().__init__(transport)
         self._is_writable_event = cast(asyncio.Event, Signal())
         self._is_writable_event.set()
 

@@ -19,7 +19,8 @@ BLOCKS = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) i
 
 @pytest.fixture(scope="module")
 def fresh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with running(tmp_path_factory.mktemp("readme"), XIONIMUS_DEMO_DELAY="0.001") as process:
+    # At its own pace, as whoever pastes the lines has it: what a line finds depends on that.
+    with running(tmp_path_factory.mktemp("readme"), XIONIMUS_DEMO_DELAY="0.03") as process:
         yield process
 
 

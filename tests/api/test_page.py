@@ -70,6 +70,18 @@ async def test_with_any_file_the_version_changes(client: httpx.AsyncClient, fold
     assert (await client.get(before[0])).headers["cache-control"] == "no-cache"
 
 
+async def test_where_vendored_files_lie_among_ours_they_are_named_by_their_package(folder: Path) -> None:
+    vendor = (folder / "vendor").rename(folder / "static" / "vendor")
+    served = page.Page(folder / "static", vendor)
+    before = served.version
+    (vendor / "v" / "v.js").write_text("another", "utf-8")
+    served.html()
+    assert served.version == before
+    (vendor / "v" / "package.json").write_text("another", "utf-8")
+    served.html()
+    assert served.version != before
+
+
 async def test_all_modules_that_the_page_begins_with_are_named_in_it_once(client: httpx.AsyncClient) -> None:
     html = (await client.get("/")).text
     told = re.findall(r'modulepreload" href="([^"]+)"', html)
