@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-from websockets.frames import Frame
+from websockets.frames import CloseCode, Frame
 from websockets.http11 import MAX_LINE_LENGTH
 
 from server.lean_connections import LeanHttp, LeanWebSocket
@@ -208,7 +208,7 @@ class BoundedWebSocket(LeanWebSocket):
 
     def handle_cont(self, event: Frame) -> None:
         if len(self.frames) >= PIECES:
-            self._fail("too many pieces")
+            self._fail(TOO_MANY_FRAMES, "too many pieces")
         elif self._allowed():
             super().handle_cont(event)
 
@@ -226,15 +226,25 @@ class BoundedWebSocket(LeanWebSocket):
             self._second, self._frames_in_second = second, 0
         self._frames_in_second += 1
         if self._frames_in_second > FRAMES:
-            self._fail("too many frames")
+            self._fail(TOO_MANY_FRAMES, "too many frames")
         return not self._over
 
-    def _fail(self, reason: str) -> None:
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                # uvicorn refuses it as well, but writes a traceback into the log, whoever sent it.
+                self._fail(CloseCode.INVALID_DATA, "text that is no UTF-8")
+                return
+        super().send_receive_event_to_app()
+
+    def _fail(self, code: int, reason: str) -> None:
         if self._over or self.close_sent:
             return
         self._over = True
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": TOO_MANY_FRAMES, "reason": reason})
-        self.conn.fail(TOO_MANY_FRAMES, reason)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.conn.fail(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.transport.close()

@@ -23,9 +23,10 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One server for all tests that do not stop it; each takes sessions of its own."""
+    """One server for all tests that do not stop it; each takes sessions of its own. None may lead it into a mistake."""
     with running(tmp_path_factory.mktemp("server")) as process:
         yield process
+        assert "Traceback" not in process.log
 
 
 @pytest.fixture

@@ -292,6 +292,7 @@ def test_text_that_is_no_utf_8(server: ServerProcess, session_id: str) -> None:
         socket.send(b"\xff\xfe", text=True)
 
     assert closed_with(server, f"/ws/chat/{session_id}", garble)[1] == 1007
+    assert "Traceback" not in server.log
 
 
 def test_nothing_is_compressed(server: ServerProcess, session_id: str) -> None:
