@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.request import getproxies
 
 import httpx2
@@ -27,15 +28,36 @@ def http_client(name: str, connect_timeout: float) -> httpx2.AsyncClient:
     timeout, since whoever waits for an answer knows for how long. Redirects are not followed, because
     the key would go with them. At most `MAX_ERROR` bytes of an error are read.
     """
-    # httpx2 finds its way through proxies, and is slow; without any, there is a faster one.
-    direct = None if getproxies() else LeanTransport(connect_timeout)
+    if not getproxies():
+        return DirectClient(LeanTransport(connect_timeout), events_only(name))
     return httpx2.AsyncClient(
-        transport=direct,
         timeout=httpx2.Timeout(None, connect=connect_timeout),
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30),
         follow_redirects=False,
         event_hooks={"response": [events_only(name)]},
     )
+
+
+class DirectClient(httpx2.AsyncClient):
+    """Sends requests as they are. What httpx2 does around that (proxies, redirects, cookies, logins) is none of it
+    wanted here, and takes as long as the request itself.
+    """
+
+    def __init__(
+        self, transport: httpx2.AsyncBaseTransport, check: Callable[[httpx2.Response], Awaitable[None]]
+    ) -> None:
+        super().__init__(transport=transport, timeout=None)
+        self._direct = transport
+        self._check = check
+
+    async def send(self, request: httpx2.Request, **how: Any) -> httpx2.Response:
+        response = await self._direct.handle_async_request(request)
+        try:
+            await self._check(response)
+        except BaseException:
+            await response.aclose()
+            raise
+        return response
 
 
 def events_only(name: str) -> Callable[[httpx2.Response], Awaitable[None]]:

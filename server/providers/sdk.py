@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pydantic_core import from_json
 
@@ -132,13 +132,13 @@ class SDKProvider(ABC):
             response = await vendor.ask(self.request(prompt), self.authorization(self._key(prompt)))
             async with aclosing(response):
                 answering = True
-                async with aclosing(response.aiter_raw()) as pieces:
-                    async for piece in pieces:
-                        for delta in answer.feed(piece):
-                            yield delta
-                        if answer.done:
-                            await _drain(pieces)
-                            break
+                pieces = aiter(cast(AsyncIterable[bytes], response.stream))
+                async for piece in pieces:
+                    for delta in answer.feed(piece):
+                        yield delta
+                    if answer.done:
+                        await _drain(pieces)
+                        break
         except Exception as problem:
             failure = provider_error(self.name, problem, answering)
             if not (answer.finished and failure.code == "provider_truncated"):

@@ -53,7 +53,8 @@ class SSEDecoder:
                     yield ServerSentEvent("message", _decoded(event[6:]))
                 else:
                     yield from self._feed(event + b"\n\n")
-        yield from self._feed(data)
+        if data:
+            yield from self._feed(data)
 
     @property
     def _rests(self) -> bool:
@@ -61,8 +62,6 @@ class SSEDecoder:
         return not (self._line or self._held or self._after_cr or self._at_start)
 
     def _feed(self, data: bytes) -> Iterator[ServerSentEvent]:
-        if not data:
-            return
         if self._after_cr:  # it ended its line at once, and an LF behind it belongs to the same line end
             data = data.removeprefix(b"\n")
         self._after_cr = data.endswith(b"\r")

@@ -31,6 +31,7 @@ PART = 65_536
 # Seconds. Caddy's gzip holds a response back for good if it finds 512 bytes or more at its first look. So it has to
 # find `ready` alone there, and what follows at once is kept for a moment.
 FIRST_ALONE = 0.01
+PROXIED = frozenset({b"via", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 
 Frame = Callable[[Sequence[Event]], bytes]
 
@@ -79,19 +80,20 @@ class LogResponse(Response):
 
     async def _serve(self, method: str, asked: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        proxied = any(name in PROXIED for name, _ in asked)
         # Nobody looks at them any more, and those of a browser are 2 kB of a connection's 14.
         asked.clear()
         self.raw_headers = []
-        if method != "HEAD" and not await self._stream(receive, send):
+        if method != "HEAD" and not await self._stream(receive, send, proxied):
             # Returning without the final chunk makes uvicorn close the connection: a client sees that it
             # was cut, not that it is finished.
             return
         await send({"type": "http.response.body"})
 
-    async def _stream(self, receive: Receive, send: Send) -> bool:
+    async def _stream(self, receive: Receive, send: Send, proxied: bool) -> bool:
         """Whether it went to the end."""
         with self._connections.opened(self._transport, self._reader) as connection:
-            client = HttpClient(self._frame, receive, send, self._send_timeout)
+            client = HttpClient(self._frame, receive, send, self._send_timeout, first_alone=proxied)
             connection.client = client
             try:
                 await self._reader.run(client)
@@ -118,7 +120,7 @@ class HttpClient:
     """A connection of ASGI's HTTP."""
 
     __slots__ = (
-        "_begun",
+        "_first_alone",
         "_frame",
         "_kept",
         "_receive",
@@ -130,10 +132,10 @@ class HttpClient:
         "silence",
     )
 
-    def __init__(self, frame: Frame, receive: Receive, send: Send, send_timeout: float) -> None:
+    def __init__(self, frame: Frame, receive: Receive, send: Send, send_timeout: float, *, first_alone: bool) -> None:
         self.gone = False
         self.silence = 0
-        self._begun = False
+        self._first_alone = first_alone
         self._kept: bytearray | None = None
         self._frame = frame
         self._receive = receive
@@ -168,8 +170,8 @@ class HttpClient:
                 async with asyncio.timeout(self._send_timeout):
                     await self._send(_part(part))
                 self.silence = 0
-        if body and not self._begun:
-            self._begun = True
+        if body and self._first_alone:
+            self._first_alone = False
             self._kept = bytearray()
             asyncio.get_running_loop().call_later(FIRST_ALONE, self.let_go)
 

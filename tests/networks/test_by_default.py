@@ -8,9 +8,13 @@ from pathlib import Path as Folder
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from server.chat.reading import Reader
+from server.streaming.events import Cursor, Event
+from server.transports import sse
 from server.transports.connections import Connections
+from server.transports.response import HttpClient
 from tests.networks.clients import Path, ask, events_of, new_session
 from tests.networks.setups import BOX, Setup, free_ports, proxying
 from tests.serving import ServerProcess, running
@@ -61,18 +65,39 @@ async def test_first_bytes_come_at_once_and_are_few(server: ServerProcess, form:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("form", FORMS)
-async def test_first_bytes_stay_alone_though_more_is_to_follow(server: ServerProcess, form: str) -> None:
+@pytest.mark.parametrize("told_by", ["Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"])
+async def test_behind_a_proxy_first_bytes_stay_alone(server: ServerProcess, form: str, told_by: str) -> None:
     path = Path(server.url)
     session = await new_session(path)
     message = await ask(path, session, "one two three")
     await path.post(f"/api/messages/{message}/cancel")
     url = f"{server.url}{events_of(session)}?after=0&format={form}"
-    async with httpx.AsyncClient() as client, client.stream("GET", url) as response:
+    async with httpx.AsyncClient() as client, client.stream("GET", url, headers={told_by: "any"}) as response:
         pieces = response.aiter_raw()
         first, second = await anext(pieces), await anext(pieces)
     assert b"ready" in first
     assert b"posted" not in first
     assert b"posted" in second
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("first_alone", [True, False])
+async def test_only_there_does_what_follows_wait(first_alone: bool) -> None:
+    sent: list[bytes] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message["body"])
+
+    async def receive() -> Message:
+        raise AssertionError("nobody asked for it")
+
+    first, second = (Event(Cursor("k", number), "chunk", "{}") for number in (1, 2))
+    client = HttpClient(sse.frame, receive, send, 1.0, first_alone=first_alone)
+    await client.write([first])
+    assert client.offer([second]) == 1
+    assert len(sent) == (1 if first_alone else 2)
+    client.let_go()
+    assert sent == [first.sse, second.sse]
 
 
 @pytest.mark.anyio
