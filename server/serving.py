@@ -47,9 +47,11 @@ class Server(uvicorn.Server):
             print(f"xionimus: {refused}", file=sys.stderr)
             sys.exit(STARTUP_FAILURE)
         await super().startup(sockets)  # type: ignore[arg-type]
-        # What is there now stays for good: looking through it again and again made answers wait.
+        # What is there now stays for good: looking through it again and again made answers wait. And what an answer
+        # leaves behind is 40 objects in cycles: to look for them after every 700 new ones took 6 % of a busy server.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000)
         if self.started:
             print(greeting(self._application, self.servers[0].sockets[0].getsockname()), flush=True)
 

@@ -1,8 +1,9 @@
 """An answer while it is written: from a provider's deltas to entries of the log.
 
-One append is under way at a time. What arrives meanwhile is merged into the next, so a log that keeps up gets
-every delta as a chunk of its own, at once, and a busy one gets fewer and longer chunks. Deltas of one read from the
-provider go together, and those of the last one with the end: each append is a write to the disk.
+One append is under way at a time. What arrives until its turn comes goes along, and what arrives later with the
+next: so a log that keeps up gets every delta as a chunk of its own, at once, and a busy one gets fewer and longer
+chunks. Deltas of one read from the provider go together, and those of the last one with the end: each append is a write
+to the disk.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ class Draft:
         self._unsent = 0  # characters that no append has taken yet
         self._entries: list[Entry] = []  # made, and not yet known to be in the log
         self._append: asyncio.Future[Sequence[Event]] | None = None
-        self._turn: asyncio.Handle | None = None  # of the loop, at which the next append is made
-        self._appended_at = 0.0
+        self._taken = False  # its turn has come
+        self._over = False
+        self._begun_at = 0.0
 
     @property
     def content(self) -> str:
@@ -115,7 +117,7 @@ class Draft:
         self._make_entries()
         self._entries.append(entry)
         self._unsent += len(entry.body)
-        self._send()
+        self._begin()
 
     def think_anew(self) -> None:
         """Another attempt begins: reasoning of the last one is void, and half a character of its text."""
@@ -126,15 +128,18 @@ class Draft:
         """Wait until the append under way is through, or has failed."""
         while (append := self._append) is not None:
             await asyncio.wait([append])
-            self._sent(append)  # its callback may not have come yet
+            self._end(append)  # its callback may not have come yet
 
-    def rest(self) -> list[Entry]:
-        """The entries that are not in the log yet; to be called when settled, once, at the end."""
-        self._take_turn()
+    async def rest(self) -> list[Entry]:
+        """The entries that are not in the log yet; to be called once, at the end."""
+        self._over = True
+        if self._taken:
+            await self.settle()
+        self._append = None
         for kind, surrogates in self._surrogates.items():
             content = surrogates.rest()
             if content:
-                self._write(kind, content, send=False)
+                self._write(kind, content)
         self._make_entries()
         return self._entries
 
@@ -144,7 +149,7 @@ class Draft:
             self.sources += new
             self.tell(transcript.sources(self._message.id, new))
 
-    def _write(self, kind: type, content: str, send: bool = True) -> None:
+    def _write(self, kind: type, content: str) -> None:
         if kind is Text:
             self._text.append(content)
             self.length += len(content)
@@ -155,45 +160,39 @@ class Draft:
         else:
             self._waiting.append((kind, [content]))
         self._unsent += len(content)
-        if send and self.congested:
-            self._send()
-        elif send and self._append is None and self._turn is None:
-            self._turn = asyncio.get_running_loop().call_soon(self._send_unless_over)
+        self._begin()
 
-    def _send_unless_over(self) -> None:
-        self._turn = None
-        if self.finish is None:
-            self._send()
+    def _begin(self) -> None:
+        if self._append is None and not self._over:
+            self._begun_at = monotonic()
+            self._append = self._log.append(self._message.stream, self._take, self._claim)
+            self._append.add_done_callback(self._end)
 
-    def _take_turn(self) -> None:
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
-
-    def _send(self) -> None:
-        if self._append is not None:
-            return
-        self._take_turn()
+    def _take(self) -> Sequence[Entry]:
+        """What is appended, now that its turn has come; nothing if it goes with the end."""
+        if self._over or self.finish is not None:
+            return ()
+        self._taken = True
         self._make_entries()
         self._unsent = 0
-        if self._entries:
-            self._appended_at = monotonic()
-            self._append = self._log.append(self._message.stream, tuple(self._entries), self._claim)
-            self._append.add_done_callback(self._sent)
+        return tuple(self._entries)
 
-    def _sent(self, append: asyncio.Future[Sequence[Event]]) -> None:
+    def _end(self, append: asyncio.Future[Sequence[Event]]) -> None:
+        error = append.exception()
         if append is not self._append:
             return
         self._append = None
-        error = append.exception()
+        self._taken = False
         if error is not None:
             self._failed(error)
             return
-        self._tally.events += len(append.result())
-        self._tally.visible.add(monotonic() - self._appended_at)
-        self._entries = self._entries[len(append.result()) :]
-        if self._waiting or self._entries:
-            self._send()
+        events = append.result()
+        if events:
+            self._tally.events += len(events)
+            self._tally.visible.add(monotonic() - self._begun_at)
+            self._entries = self._entries[len(events) :]
+        if self._unsent and self.finish is None:
+            self._begin()
 
     def _make_entries(self) -> None:
         for kind, parts in self._waiting:

@@ -188,7 +188,6 @@ class Generator:
             overdue = self._end_in_time(answer)
             await asyncio.wait([answer.pump])
             overdue.cancel()
-            await answer.draft.settle()
             await self._finish(answer, answer.draft)
         except Fenced:
             # Somebody else has ended it: what they wrote stands.
@@ -294,7 +293,7 @@ class Generator:
 
     async def _finish(self, answer: Answer, draft: Draft) -> None:
         """Keep the answer as it ended. If the storage does not take it, try until it does."""
-        entries = draft.rest()
+        entries = await draft.rest()
         delay = 0.1
         error = answer.stopped or _failure(answer.pump)
         while True:

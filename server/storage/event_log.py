@@ -7,22 +7,23 @@ the tails in memory, and with them the readers.
 
 from __future__ import annotations
 
-from asyncio import Future, Lock
+from asyncio import AbstractEventLoop, Future, Lock, get_running_loop
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from server.storage.blocks import BLOCK, MAX_BLOCK, Block, Blocks
-from server.storage.database import Database, Row
+from server.storage.database import Connection, Database, Row
 from server.storage.event_rows import cursor_of, event_of, load_page, load_span, new_run
-from server.storage.transactions import Append, Batches, Body, Job, Transaction
+from server.storage.transactions import Append, Appended, Batches, Body, Job, Transaction
 from server.streaming.events import Cursor, Entry, Event
 from server.streaming.log import (
     PAGE,
     PAGE_BYTES,
     Claim,
     CursorReset,
+    Entries,
     Sink,
     Span,
     Stream,
@@ -37,6 +38,14 @@ LARGE = 16_384  # characters of an event's body
 MAX_IDLE = 256  # tails of logs that nobody follows
 
 
+class Later(NamedTuple):
+    """An append whose entries are known only when its turn has come."""
+
+    stream: Stream
+    entries: Callable[[], Sequence[Entry]]
+    claim: Claim | None
+
+
 class SqliteEventLog:
     """EventLog over the tables `sessions`, `events` and `claims`.
 
@@ -48,7 +57,7 @@ class SqliteEventLog:
         self.run = run or new_run()
         self._database = database
         self._batches = Batches(self.run, self._published)
-        self.writer: GroupCommit[Job] = GroupCommit(self._commit)
+        self.writer: GroupCommit[Job | Later] = GroupCommit(self._commit)
         self._tails: dict[Stream, Tail] = {}
         self._enough = MAX_IDLE  # tails at which it is time to look for idle ones
         self._blocks = Blocks(self._block)
@@ -64,8 +73,10 @@ class SqliteEventLog:
 
     # The port.
 
-    def append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None) -> Future[Sequence[Event]]:
-        return self.writer.submit(Append(stream, entries, claim))
+    def append(self, stream: Stream, entries: Entries, claim: Claim | None = None) -> Future[Sequence[Event]]:
+        return self.writer.submit(
+            Later(stream, entries, claim) if callable(entries) else Append(stream, entries, claim)
+        )
 
     async def span(self, stream: Stream) -> Span:
         return (await self._tail(stream)).span
@@ -127,12 +138,23 @@ class SqliteEventLog:
 
     # Committing.
 
-    async def _commit(self, jobs: Sequence[Job]) -> Sequence[Any]:
+    async def _commit(self, batch: Sequence[Job | Later]) -> Sequence[Any]:
         self._database.verify()
-        outcomes, appended = await self._database.write(partial(self._batches.carry_out, jobs))
+        jobs = [Append(job.stream, job.entries(), job.claim) if isinstance(job, Later) else job for job in batch]
+        if all(isinstance(job, Append) and not job.entries for job in jobs):
+            return [()] * len(jobs)
+        return await self._database.write(partial(self._carry_out, jobs, get_running_loop()))
+
+    def _carry_out(self, jobs: Sequence[Job], loop: AbstractEventLoop, connection: Connection) -> Sequence[Any]:
+        """In the thread of the connection."""
+        outcomes, appended = self._batches.carry_out(jobs, connection)
+        # Not when the writer's task hears of it: on a busy loop every turn takes milliseconds.
+        loop.call_soon_threadsafe(self._publish_all, appended)
+        return outcomes
+
+    def _publish_all(self, appended: Appended) -> None:
         for stream, events in appended.events.items():
             self._publish(stream, appended.before[stream], events)
-        return outcomes
 
     def _published(self, stream: Stream) -> Span | None:
         tail = self._tails.get(stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from server.storage.database import Connection, Row, Values
 from server.storage.event_rows import cursor_of, load_span
@@ -59,8 +59,7 @@ class Transaction:
         return (self._batches.known_span(self._connection, self.appended, stream)).tail
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(NamedTuple):
     stream: Stream
     entries: Sequence[Entry]
     claim: Claim | None

@@ -12,13 +12,18 @@ Rules, for every implementation (tests/contracts/test_event_log.py):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from server.streaming.events import Cursor, Entry, Event
 
 Stream = int  # the key of a session's log, never used twice
+
+Entries = Sequence[Entry] | Callable[[], Sequence[Entry]]
+"""What is to be appended; or what gives it (perhaps nothing) when its turn has come, so that what arrives until then
+goes along. Called once at the most, it must not raise.
+"""
 
 PAGE = 500
 PAGE_BYTES = 1 << 20
@@ -58,9 +63,7 @@ class Span:
 
 
 class EventLog(Protocol):
-    def append(
-        self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None
-    ) -> asyncio.Future[Sequence[Event]]:
+    def append(self, stream: Stream, entries: Entries, claim: Claim | None = None) -> asyncio.Future[Sequence[Event]]:
         """Queue `entries` at once, in the order of calls; the future resolves when they are durable.
 
         Raises (through the future) Fenced, UnknownStream, or what the storage raised.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from server.streaming.events import Cursor, Entry, Event
-from server.streaming.log import PAGE, PAGE_BYTES, Claim, Fenced, Sink, Span, Stream, UnknownStream, at_most
+from server.streaming.log import PAGE, PAGE_BYTES, Claim, Entries, Fenced, Sink, Span, Stream, UnknownStream, at_most
 from server.streaming.tail import Tail
 
 
@@ -20,12 +20,10 @@ class MemoryEventLog:
         origin = Cursor(self._epoch_of(stream), 0)
         self._tails[stream] = Tail(origin, origin, max_bytes=None)
 
-    def append(
-        self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None
-    ) -> asyncio.Future[Sequence[Event]]:
+    def append(self, stream: Stream, entries: Entries, claim: Claim | None = None) -> asyncio.Future[Sequence[Event]]:
         done: asyncio.Future[Sequence[Event]] = asyncio.get_running_loop().create_future()
         try:
-            done.set_result(self._append(stream, entries, claim))
+            done.set_result(self._append(stream, entries() if callable(entries) else entries, claim))
         except (Fenced, UnknownStream) as error:
             done.set_exception(error)
         return done

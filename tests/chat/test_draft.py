@@ -13,7 +13,7 @@ from server.chat.models import Message
 from server.chat.provider import Delta, Finish, Source, Sources, Text, Thinking, Usage
 from server.chat.transcript import fold, retrying
 from server.streaming.events import Cursor, Entry, Event
-from server.streaming.log import Claim, Fenced, Stream
+from server.streaming.log import Claim, Entries, Fenced, Stream
 from server.streaming.memory import MemoryEventLog
 
 pytestmark = pytest.mark.anyio
@@ -24,20 +24,31 @@ MESSAGE = Message("msg", "s", None, "assistant", "streaming", "", STREAM, Cursor
 
 
 class SlowLog(MemoryEventLog):
-    """Appends wait until they are let through, or fail."""
+    """Appends have their turn at once, unless it is `busy`, and then wait until they are let through, or fail."""
 
     def __init__(self) -> None:
         super().__init__()
         self.create(STREAM)
         self.claims.add(CLAIM)
+        self.busy = False
         self.waiting: list[tuple[asyncio.Future[Sequence[Event]], Sequence[Entry]]] = []
+        self._later: list[tuple[asyncio.Future[Sequence[Event]], Entries]] = []
 
-    def append(
-        self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None
-    ) -> asyncio.Future[Sequence[Event]]:
-        future: asyncio.Future[Sequence[Event]] = asyncio.get_running_loop().create_future()
-        self.waiting.append((future, entries))
+    def append(self, stream: Stream, entries: Entries, claim: Claim | None = None) -> asyncio.Future[Sequence[Event]]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Sequence[Event]] = loop.create_future()
+        self._later.append((future, entries))
+        loop.call_soon(self.take)
         return future
+
+    def take(self) -> None:
+        while self._later and not self.busy:
+            future, entries = self._later.pop(0)
+            entries = entries() if callable(entries) else entries
+            if entries:
+                self.waiting.append((future, entries))
+            else:
+                future.set_result(())
 
     def commit(self) -> None:
         [(future, entries)] = self.waiting
@@ -72,16 +83,16 @@ class Written:
 
     async def commit(self) -> None:
         self.log.commit()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the draft hears of it
+        await asyncio.sleep(0)  # the turn of its next append
 
     async def end(self) -> Sequence[Event]:
         """Let everything through, and append the rest in the way the last transaction does."""
-        settled = asyncio.create_task(self.draft.settle())
+        ending = asyncio.create_task(self.draft.rest())
         await asyncio.sleep(0)
         while self.log.waiting:
             await self.commit()
-        await settled
-        rest = self.draft.rest()
+        rest = await ending
         if rest:
             await MemoryEventLog.append(self.log, STREAM, rest, CLAIM)
         return await self.log.events()
@@ -109,7 +120,7 @@ async def test_a_log_that_keeps_up_gets_every_delta_as_a_chunk_of_its_own() -> N
         await written.add_now(Text(piece))
         await written.commit()
     assert told(await written.log.events()) == ["a", "b", "c"]
-    assert written.draft.rest() == []
+    assert await written.draft.rest() == []
 
 
 async def test_what_comes_at_once_goes_together() -> None:
@@ -123,15 +134,39 @@ async def test_what_comes_with_the_end_goes_with_the_end() -> None:
     written = Written()
     await written.add_now(Text("a"), Finish("stop"))
     assert not written.log.waiting
-    assert [json.loads(entry.body)["content"] for entry in written.draft.rest()] == ["a"]
+    assert [json.loads(entry.body)["content"] for entry in await written.draft.rest()] == ["a"]
 
 
 async def test_what_is_given_to_the_end_is_not_sent_besides() -> None:
     written = Written()
     written.add(Text("a"))
-    assert len(written.draft.rest()) == 1
+    assert len(await written.draft.rest()) == 1
     await asyncio.sleep(0)
     assert not written.log.waiting
+
+
+async def test_what_comes_before_the_turn_of_an_append_goes_along() -> None:
+    written = Written()
+    written.log.busy = True
+    await written.add_now(Text("a"))
+    await written.add_now(Text("b"))
+    written.log.busy = False
+    written.log.take()
+    await written.commit()
+    assert told(await written.log.events()) == ["ab"]
+
+
+async def test_what_still_waits_for_its_turn_goes_with_the_end() -> None:
+    written = Written()
+    written.log.busy = True
+    await written.add_now(Text("a"), Text("b"))
+    [entry] = await asyncio.wait_for(written.draft.rest(), 5)
+    assert json.loads(entry.body)["content"] == "ab"
+    written.log.busy = False
+    written.log.take()
+    await asyncio.sleep(0)
+    assert not written.log.waiting
+    assert not written.failures
 
 
 async def test_what_comes_while_an_append_is_under_way_is_merged_into_the_next() -> None:
@@ -183,7 +218,7 @@ async def test_other_entries_between_the_text_do_not_hide_that_much_waits() -> N
     for number in range(MAX_PENDING // 1_000 + 2):
         written.add(Text("x" * 1_000), Sources([Source(f"https://example.org/{number}", "")]))
     assert written.draft.congested
-    await written.commit()
+    await asyncio.sleep(0)
     assert not written.draft.congested
 
 
@@ -236,7 +271,7 @@ async def test_settled_means_that_what_is_in_the_log_is_known() -> None:
     await written.add_now(Text("a"))
     written.log.commit()  # it is in the log, and the draft has not heard of it
     await written.draft.settle()
-    assert written.draft.rest() == []
+    assert await written.draft.rest() == []
 
 
 async def test_settling_waits_for_what_was_merged_meanwhile_too() -> None:
@@ -245,7 +280,8 @@ async def test_settling_waits_for_what_was_merged_meanwhile_too() -> None:
     await written.add_now(Text("b"))
     settled = asyncio.create_task(written.draft.settle())
     for _ in range(2):
-        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
         assert not settled.done()
         written.log.commit()
     await asyncio.wait_for(settled, 5)
