@@ -10,6 +10,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, Future, Lock, get_running_loop
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
@@ -153,8 +154,10 @@ class SqliteEventLog:
         return outcomes
 
     def _publish_all(self, appended: Appended) -> None:
+        began = monotonic()
         for stream, events in appended.events.items():
             self._publish(stream, appended.before[stream], events)
+        self.writer.handing_out = monotonic() - began
 
     def _published(self, stream: Stream) -> Span | None:
         tail = self._tails.get(stream)
