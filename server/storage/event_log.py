@@ -36,6 +36,7 @@ from server.streaming.writer import GroupCommit
 Result = TypeVar("Result")
 
 LARGE = 16_384  # characters of an event's body
+LONG = 1_024  # bytes of an event's JSON
 MAX_IDLE = 256  # tails of logs that nobody follows
 
 
@@ -155,9 +156,13 @@ class SqliteEventLog:
 
     def _publish_all(self, appended: Appended) -> None:
         began = monotonic()
-        for stream, events in appended.events.items():
-            self._publish(stream, appended.before[stream], events)
-        self.writer.handing_out = monotonic() - began
+        events = size = 0
+        for stream, appended_to_it in appended.events.items():
+            self._publish(stream, appended.before[stream], appended_to_it)
+            events += len(appended_to_it)
+            size += sum(len(event.json) for event in appended_to_it)
+        # Where chunks are long already, there is nothing to be had by waiting for more.
+        self.writer.handing_out = monotonic() - began if size < LONG * events else 0.0
 
     def _published(self, stream: Stream) -> Span | None:
         tail = self._tails.get(stream)

@@ -172,9 +172,7 @@ class Reader(asyncio.Protocol):
             self._opened = True
             self._crowd.opened.let_pass()
         self.bytes += len(body)
-        stamps = self._scanner.scan(body)
-        if stamps:
-            self._take(stamps)
+        self._scan(body)
 
     def on_message_complete(self) -> None:
         self.complete = True
@@ -191,21 +189,29 @@ class Reader(asyncio.Protocol):
             crowd.first_whole.let_pass()
             crowd.all_whole.let_pass()
 
-    def _take(self, stamps: Sequence[Stamp]) -> None:
-        now = clock()
+    def _scan(self, piece: bytes) -> None:
+        if not self._keep:
+            self._take(self._scanner.numbers(piece))
+            return
+        position = self.position
+        stamps = self._scanner.scan(piece)
+        self._take([number for number, _ in stamps])
+        first = stamps[: max(0, self._crowd.whole - position)]
+        if first:
+            self.seen.append((self.last_at, first))
+
+    def _take(self, numbers: Sequence[bytes]) -> None:
+        if not numbers:
+            return
         crowd, position = self._crowd, self.position
-        self.position = end = position + len(stamps)
-        if [number for number, _ in stamps] != crowd.sequence[position:end] and not self._wrong:
-            numbers = b" ".join(number for number, _ in stamps[:20]).decode()
-            self._wrong = f"after {position} chunks came {numbers}"
+        self.position = end = position + len(numbers)
+        if numbers != crowd.sequence[position:end] and not self._wrong:
+            self._wrong = f"after {position} chunks came {b' '.join(numbers[:20]).decode()}"
         if position >= crowd.whole:
             return  # the whole text, once more
-        first = stamps if end <= crowd.whole else stamps[: crowd.whole - position]
-        crowd.chunks += len(first)
+        crowd.chunks += min(end, crowd.whole) - position
         crowd.pieces += 1
-        self.last_at = now
-        if self._keep:
-            self.seen.append((now, first))
+        now = self.last_at = clock()
         if not position:
             self.first_at = now
             crowd.first_started.let_pass()

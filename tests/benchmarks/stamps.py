@@ -22,6 +22,7 @@ TIMES = ("delay", "first")
 Stamp = tuple[bytes, bytes]
 
 _find = re.compile(rb"@(\d{6}):(\d{14});").findall
+_find_numbers = re.compile(rb"@(\d{6}):\d{14};").findall
 
 
 def clock() -> int:
@@ -72,8 +73,15 @@ class Scanner:
         self._rest = b""
 
     def scan(self, piece: bytes) -> Sequence[Stamp]:
+        return _find(self._whole(piece))
+
+    def numbers(self, piece: bytes) -> Sequence[bytes]:
+        """Without the times: in half of the time."""
+        return _find_numbers(self._whole(piece))
+
+    def _whole(self, piece: bytes) -> bytes:
         if self._rest:
             piece = self._rest + piece
         cut = piece.rfind(b"@", max(0, len(piece) - LENGTH + 1))
         self._rest = piece[cut:] if cut >= 0 else b""
-        return _find(piece)
+        return piece

@@ -104,29 +104,31 @@ def stamped(*numbers: int) -> bytes:
     return b"".join(b'{"content":"@%06d:%014d; abc"}' % (number, number) for number in numbers)
 
 
-def fault(body: bytes, step: int = 1_000) -> str:
+def fault(body: bytes, step: int, keep: bool) -> str:
     """What a reader of an answer of four chunks says about `body`, which comes in pieces of `step` bytes."""
-    reader = Reader(Crowd(1, Plan(4).sequence, 4), b"")
+    reader = Reader(Crowd(1, Plan(4).sequence, 4), b"", keep)
     reader.status = 200
     for start in range(0, len(body), step):
         reader.on_body(body[start : start + step])
     return reader.fault()
 
 
+@pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("step", [1, 7, 1_000])
 @pytest.mark.parametrize("numbers", [(1, 2, 3, 4), (1, 2, 3, 4, 1, 2, 3, 4)])
-def test_a_whole_answer_is_whole_however_it_is_cut(numbers: tuple[int, ...], step: int) -> None:
-    assert fault(stamped(*numbers), step) == ""
+def test_a_whole_answer_is_whole_however_it_is_cut(numbers: tuple[int, ...], step: int, keep: bool) -> None:
+    assert fault(stamped(*numbers), step, keep) == ""
 
 
+@pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("step", [1, 1_000])
 @pytest.mark.parametrize(
     "numbers",
     [(), (1, 2, 3), (1, 2, 4), (1, 2, 2, 3, 4), (2, 1, 3, 4), (1, 2, 3, 4, 4), (1, 2, 3, 4, 1, 2)],
     ids=["nothing", "cut", "lost", "doubled", "out of order", "the last twice", "half of it again"],
 )
-def test_what_is_lost_doubled_or_out_of_order_is_noticed(numbers: tuple[int, ...], step: int) -> None:
-    assert fault(stamped(*numbers), step) != ""
+def test_what_is_lost_doubled_or_out_of_order_is_noticed(numbers: tuple[int, ...], step: int, keep: bool) -> None:
+    assert fault(stamped(*numbers), step, keep) != ""
 
 
 def test_a_stamp_is_found_once_though_it_comes_byte_by_byte() -> None:
