@@ -82,6 +82,41 @@ async def test_the_order_is_that_of_the_calls(log: EventLog, stream: Stream) -> 
     assert contents(await read_all(log, stream, await origin(log, stream))) == list(range(300))
 
 
+async def test_what_is_given_in_its_turn_has_its_place_too(log: EventLog, stream: Stream) -> None:
+    appends = [
+        log.append(stream, [entry("a")]),
+        log.append(stream, lambda: [entry("b"), entry("c")]),
+        log.append(stream, tuple),
+        log.append(stream, [entry("d")]),
+    ]
+    assert [contents(events) for events in await asyncio.gather(*appends)] == [["a"], ["b", "c"], [], ["d"]]
+    assert contents(await read_all(log, stream, await origin(log, stream))) == ["a", "b", "c", "d"]
+
+
+async def test_where_nothing_is_given_nothing_is_appended(log: EventLog, stream: Stream) -> None:
+    before = await log.span(stream)
+    assert list(await log.append(stream, tuple)) == []
+    assert await log.span(stream) == before
+
+
+async def test_what_is_given_is_asked_for_once(log: EventLog, harness: Harness, stream: Stream) -> None:
+    """Though the appends of others beside it are refused, and the commit is tried again without them."""
+    claim = await harness.grant()
+    await harness.revoke(claim)
+    asked = 0
+
+    def given() -> list[Entry]:
+        nonlocal asked
+        asked += 1
+        return [entry("a")]
+
+    refused, taken = log.append(stream, [entry("b", claim.message_id)], claim), log.append(stream, given)
+    with pytest.raises(Fenced):
+        await refused
+    assert contents(await taken) == ["a"]
+    assert asked == 1
+
+
 async def test_many_streams_are_each_in_order(log: EventLog, harness: Harness) -> None:
     streams = [await harness.create() for _ in range(20)]
     chance = random.Random(7)
