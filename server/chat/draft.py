@@ -178,7 +178,7 @@ class Draft:
         return tuple(self._entries)
 
     def _end(self, append: asyncio.Future[Sequence[Event]]) -> None:
-        error = append.exception()
+        error = append.exception()  # looked at in any case, or asyncio complains
         if append is not self._append:
             return
         self._append = None

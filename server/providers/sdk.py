@@ -132,6 +132,7 @@ class SDKProvider(ABC):
             response = await vendor.ask(self.request(prompt), self.authorization(self._key(prompt)))
             async with aclosing(response):
                 answering = True
+                # Not `aiter_raw`, two more generators that every piece would pass through.
                 pieces = aiter(cast(AsyncIterable[bytes], response.stream))
                 async for piece in pieces:
                     for delta in answer.feed(piece):

@@ -36,7 +36,9 @@ from server.streaming.writer import GroupCommit
 Result = TypeVar("Result")
 
 LARGE = 16_384  # characters of an event's body
-LONG = 1_024  # bytes of an event's JSON
+LONG = 1_024  # bytes of JSON, of an event
+SHORT = 0.001  # seconds
+MAX_PAUSE = 0.05
 MAX_IDLE = 256  # tails of logs that nobody follows
 
 
@@ -145,9 +147,9 @@ class SqliteEventLog:
         jobs = [Append(job.stream, job.entries(), job.claim) if isinstance(job, Later) else job for job in batch]
         if all(isinstance(job, Append) and not job.entries for job in jobs):
             return [()] * len(jobs)
-        return await self._database.write(partial(self._carry_out, jobs, get_running_loop()))
+        return await self._database.write(partial(self._write, jobs, get_running_loop()))
 
-    def _carry_out(self, jobs: Sequence[Job], loop: AbstractEventLoop, connection: Connection) -> Sequence[Any]:
+    def _write(self, jobs: Sequence[Job], loop: AbstractEventLoop, connection: Connection) -> Sequence[Any]:
         """In the thread of the connection."""
         outcomes, appended = self._batches.carry_out(jobs, connection)
         # Not when the writer's task hears of it: on a busy loop every turn takes milliseconds.
@@ -156,13 +158,13 @@ class SqliteEventLog:
 
     def _publish_all(self, appended: Appended) -> None:
         began = monotonic()
-        events = size = 0
-        for stream, appended_to_it in appended.events.items():
-            self._publish(stream, appended.before[stream], appended_to_it)
-            events += len(appended_to_it)
-            size += sum(len(event.json) for event in appended_to_it)
-        # Where chunks are long already, there is nothing to be had by waiting for more.
-        self.writer.handing_out = monotonic() - began if size < LONG * events else 0.0
+        for stream, events in appended.events.items():
+            self._publish(stream, appended.before[stream], events)
+        took = monotonic() - began
+        # To hand them out again at once would leave the loop no time for anything else; and half as often, twice as
+        # much at a time, it costs half. But where chunks are long already, there is nothing to be had by waiting.
+        if took > SHORT and appended.average_size < LONG:
+            self.writer.pause = min(took, MAX_PAUSE)
 
     def _published(self, stream: Stream) -> Span | None:
         tail = self._tails.get(stream)

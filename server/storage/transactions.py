@@ -26,6 +26,12 @@ class Appended:
     before: dict[Stream, Span] = field(default_factory=dict)
     events: dict[Stream, list[Event]] = field(default_factory=dict)
 
+    @property
+    def average_size(self) -> float:
+        """Bytes of JSON, of an event."""
+        sizes = [len(event.json) for events in self.events.values() for event in events]
+        return sum(sizes) / max(1, len(sizes))
+
     def update(self, other: Appended) -> None:
         self.spans |= other.spans
         self.before |= other.before

@@ -1,9 +1,7 @@
 """Group commit: whatever is pending when the last commit is through goes into the next one.
 
 A quiet server commits each job alone and at once; a busy one commits many together, and so gets faster per job the
-more there is to do. When it takes long to hand out what was committed, to many sessions or to many readers, the next
-commit waits for as long: the loop has half of its time for everything else, and everybody gets more at a time. That
-halves the CPU of a thousand readers, and takes a quarter from five hundred answers at once.
+more there is to do.
 """
 
 from __future__ import annotations
@@ -19,8 +17,6 @@ from server.streaming.measures import SECONDS, SIZES, Histogram
 Job = TypeVar("Job")
 
 MAX_BATCH = 1_000
-SHORT = 0.001  # seconds: not worth a rest
-MAX_REST = 0.05
 
 
 class WriterTally:
@@ -49,7 +45,7 @@ class GroupCommit(Generic[Job]):
         max_batch: int = MAX_BATCH,
     ) -> None:
         self.tally = WriterTally()
-        self.handing_out = 0.0  # seconds that it took to hand out the last commit's outcome
+        self.pause = 0.0  # seconds before the next commit; `commit` may set it, for once
         self._commit = commit
         self._max_batch = max_batch
         self._pending: deque[tuple[Job, asyncio.Future[Any]]] = deque()
@@ -97,8 +93,9 @@ class GroupCommit(Generic[Job]):
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 if not future.done():
                     _resolve(future, outcome)
-            if self.handing_out > SHORT and not self._closed:
-                await asyncio.sleep(min(self.handing_out, MAX_REST))
+            pause, self.pause = self.pause, 0.0
+            if pause and not self._closed:
+                await asyncio.sleep(pause)
 
     def _count(self, jobs: int, seconds: float) -> None:
         self.tally.commits += 1

@@ -29,7 +29,7 @@ HEADERS = {
 PART = 65_536
 
 # Seconds. Caddy's gzip holds a response back for good if it finds 512 bytes or more at its first look. So it has to
-# find `ready` alone there, and what follows at once is kept for a moment.
+# find `ready` alone there: where headers tell of a proxy, what follows at once is kept for a moment.
 FIRST_ALONE = 0.01
 PROXIED = frozenset({b"via", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 

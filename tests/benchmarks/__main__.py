@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import resource
 import signal
 import sys
@@ -31,10 +30,9 @@ from tests.benchmarks.processes import CORES, ROOT, Provider, Subject, disk, mar
 from tests.benchmarks.report import Results
 from tests.benchmarks.scenarios import SCENARIOS, Bench, Outcome, Scenario, connect, quiet_garbage
 from tests.benchmarks.stamps import Plan
+from tests.readme_tables import put_table
 
 RESULTS = Path(__file__).parent / "results"
-README = ROOT / "README.md"
-MARKED = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
 LIMIT = 600.0  # seconds for one run of a scenario
 EVERYTHING = frozenset({"answers", "readers", "log", "idle-sse", "idle-websocket", "idle-poll"})
 YARDSTICKS = {
@@ -61,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write(results, chosen.out)
     if chosen.write:
         write_tables(results, RESULTS)
-        README.write_text(MARKED.sub(rf"\g<1>{results.brief()}\n\g<2>", README.read_text("utf-8")), "utf-8")
+        put_table("benchmarks", results.brief())
     return 1 if results.faults else 0
 
 

@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
 import tempfile
@@ -25,15 +24,15 @@ from typing import Any
 
 import uvloop
 
-from tests.benchmarks.__main__ import EVERYTHING, README
+from tests.benchmarks.__main__ import EVERYTHING
 from tests.benchmarks.processes import CORES, ROOT, Provider, Subject
 from tests.benchmarks.report import aligned, number
 from tests.benchmarks.scenarios import SCENARIOS, Bench, Scenario, warm_up
+from tests.readme_tables import put_table
 
-MARKED = re.compile(r"(<!-- profile -->\n).*?(<!-- /profile -->)", re.DOTALL)
 RUN_LIMIT = 120.0  # seconds
 WRITE_LIMIT = 10.0
-UNITS = {"ms/answer": 1_000, "µs/chunk": 1}  # figures that count the CPU of something, in microseconds
+UNITS = ("ms/answer", "µs/chunk")  # figures that count the CPU of something
 
 # What a file or the name of a function has in it. The innermost call that fits one says where a sample belongs.
 LAYERS: Mapping[str, str] = {
@@ -75,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     table = uvloop.run(profiled(found))
     print(table)
     if chosen.write:
-        README.write_text(MARKED.sub(rf"\g<1>{table}\n\g<2>", README.read_text("utf-8")), "utf-8")
+        put_table("profile", table)
     return 0
 
 

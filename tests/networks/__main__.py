@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from pathlib import Path
 
 from tests.networks.measure import FULL, SHORT, Outcome, table
 from tests.networks.running import measure_all
 from tests.networks.setups import SETUPS
-
-README = Path(__file__).parent.parent.parent / "README.md"
-MARKED = re.compile(r"(<!-- networks -->\n).*?(<!-- /networks -->)", re.DOTALL)
+from tests.readme_tables import put_table
 
 
 def main() -> int:
@@ -32,7 +28,7 @@ def main() -> int:
     print(table(outcomes))
     complete = len(outcomes) == len(SETUPS)
     if chosen.write and complete:
-        README.write_text(MARKED.sub(rf"\g<1>{table(outcomes)}\g<2>", README.read_text("utf-8")), "utf-8")
+        put_table("networks", table(outcomes))
     elif chosen.write:
         print("README.md stays as it is: not every set-up was measured", file=sys.stderr)
     return 0 if len(outcomes) == len(setups) else 1

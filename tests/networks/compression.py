@@ -17,10 +17,9 @@ from websockets.asyncio.client import connect
 
 from server.transports.compression import GZIP, LEVEL, MEMORY_LEVEL, WINDOW_BITS
 from tests.networks.clients import Path, ask, events_of, new_session
+from tests.readme_tables import put_table
 from tests.serving import ServerProcess, running
 
-README = File(__file__).parent.parent.parent / "README.md"
-MARKED = re.compile(r"(<!-- compression -->\n).*?(<!-- /compression -->)", re.DOTALL)
 CONNECTIONS = 300
 
 
@@ -37,7 +36,7 @@ def main() -> int:
     print(table)
     asyncio.run(explain())
     if chosen.write:
-        README.write_text(MARKED.sub(rf"\g<1>{table}\g<2>", README.read_text("utf-8")), "utf-8")
+        put_table("compression", table)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -298,6 +299,33 @@ async def test_young_tails_stay_and_old_idle_ones_go(kept: Kept, monkeypatch: py
     for stream, reader in zip(followed, readers, strict=True):
         await kept.log.append(stream, [entry()])
         assert await reader == [1]
+
+
+@pytest.mark.parametrize(("size", "pauses"), [(10, 1), (event_log.LONG, 0)], ids=["short", "long"])
+async def test_who_takes_long_to_hand_to_lets_more_gather_while_events_are_short(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, size: int, pauses: int
+) -> None:
+    class Slow(Collector):
+        def take(self, events: Sequence[Event]) -> bool:
+            time.sleep(2 * event_log.SHORT)
+            return super().take(events)
+
+    paused: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        if seconds:
+            paused.append(seconds)
+        await sleep(seconds)
+
+    stream = await new_stream(kept)
+    reader = following(kept.log, stream, Slow((await kept.log.span(stream)).tail, 1))
+    await sleep(0.05)  # it follows
+    monkeypatch.setattr("server.streaming.writer.asyncio.sleep", noted)
+    await kept.log.append(stream, [Entry.of("chunk", {"content": "x" * size})])
+    assert await reader == [1]
+    assert len(paused) == pauses
+    assert all(event_log.SHORT < seconds <= event_log.MAX_PAUSE for seconds in paused)
 
 
 # Expiry.

@@ -46,10 +46,10 @@ async def test_a_quiet_writer_commits_each_job_at_once() -> None:
     await writer.aclose()
 
 
-async def test_while_it_takes_long_to_hand_out_more_goes_into_the_next_commit() -> None:
+async def test_while_it_pauses_more_goes_into_the_next_commit() -> None:
     disk = Disk()
     writer = GroupCommit(disk.commit)
-    writer.handing_out = 0.05
+    writer.pause = 0.05
     writer.start()
     await writer.submit(1)
     waiting = [writer.submit(2)]
@@ -58,6 +58,7 @@ async def test_while_it_takes_long_to_hand_out_more_goes_into_the_next_commit() 
         waiting.append(writer.submit(job))
     await asyncio.gather(*waiting)
     assert disk.batches == [[1], [2, 3, 4]]
+    assert writer.pause == 0  # for once
     await writer.aclose()
 
 
