@@ -31,7 +31,8 @@ from server.api.sessions import SessionsAPI
 from server.api.stream import StreamAPI
 from server.api.websocket import WebSocketAPI, nowhere
 from server.chat.errors import ChatError
-from server.chat.generator import Generator, Limits
+from server.chat.generator import Generator
+from server.chat.patience import Limits
 from server.chat.recovery import recover
 from server.chat.service import ChatService
 from server.providers.registry import ProviderRegistry, build_providers

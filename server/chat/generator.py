@@ -14,75 +14,25 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
 from server.chat import recovery, transcript
+from server.chat.answer import Answer, Cancelled, Interrupted, Stopped
 from server.chat.draft import Draft, usage_of
 from server.chat.errors import ProviderError, StorageUnavailable
 from server.chat.models import Message, now, timestamp
+from server.chat.patience import Limits, Patience
 from server.chat.problems import internal, interrupted, problem
-from server.chat.provider import Delta, Finish, Prompt, Providers, Text, Turn
+from server.chat.provider import Delta, Finish, Prompt, Providers, Text
 from server.chat.store import Store
 from server.chat.tally import Tally
-from server.streaming.log import Claim, EventLog, Fenced, Stream
+from server.streaming.log import EventLog, Fenced, Stream
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Times in seconds, lengths in characters."""
-
-    first_text_timeout: float = 300.0
-    delta_timeout: float = 60.0
-    answer_timeout: float = 1_800.0
-    max_characters: int = 1_000_000
-    attempts: int = 3
-    first_delay: float = 0.5
-    max_delay: float = 20.0
-
-
-class Stopped(Exception):
-    """Why the writing of an answer ended before its provider did."""
-
-
-class Cancelled(Stopped):
-    pass
-
-
-class Interrupted(Stopped):
-    pass
-
-
-@dataclass(eq=False)
-class Answer:
-    """One answer on its way. `begun`: its `start` stands in the log already. `prompt`: if it is known already."""
-
-    message: Message
-    claim: Claim
-    api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
-    begun: bool = False
-    owner: str | None = None
-    draft: Draft | None = None
-    prompt: Sequence[Turn] = ()
-    stopped: BaseException | None = None
-    task: asyncio.Task[None] | None = None
-    pump: asyncio.Task[None] | None = None
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    started_at: float = 0.0
-    first_text_at: float | None = None
-    last_delta_at: float = 0.0
-
-    def stop(self, why: BaseException) -> None:
-        """The first reason counts; only the end of the process overrides it."""
-        if self.stopped is None or isinstance(why, Interrupted):
-            self.stopped = why
-            if self.pump is not None:
-                self.pump.cancel()
 
 
 class Generator:
@@ -262,7 +212,7 @@ class Generator:
         answer.last_delta_at = self._time()
         stream = self._providers[message.provider].stream(prompt)
         # aclosing: leaving the loop closes the vendor's connection now, not when garbage is collected.
-        async with _Patience(answer, self._limits), aclosing(cast(AsyncGenerator[Delta, None], stream)) as deltas:
+        async with Patience(answer, self._limits), aclosing(cast(AsyncGenerator[Delta, None], stream)) as deltas:
             async for delta in deltas:
                 self._take(answer, draft, delta)
                 if draft.length > self._limits.max_characters:
@@ -342,46 +292,6 @@ class Generator:
     @staticmethod
     def _time() -> float:
         return asyncio.get_running_loop().time()
-
-
-class _Patience:
-    """Ends an attempt whose provider is silent for too long. One timer an attempt, not one a delta.
-
-    Raises ProviderError.
-    """
-
-    def __init__(self, answer: Answer, limits: Limits) -> None:
-        self._answer = answer
-        self._limits = limits
-        self._loop = asyncio.get_running_loop()
-        self._timeout = asyncio.timeout(None)
-        self._silence = ""
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-        self._check()
-
-    async def __aexit__(self, *error: Any) -> None:
-        self._timer.cancel()
-        try:
-            await self._timeout.__aexit__(*error)
-        except TimeoutError:
-            raise ProviderError("provider_timeout", self._silence, retryable=True) from None
-
-    def _check(self) -> None:
-        due, self._silence = self._due()
-        if self._loop.time() >= due:
-            self._timeout.reschedule(due)
-        else:
-            # Not later than `delta_timeout` from now: with the first text, less patience begins.
-            self._timer = self._loop.call_at(min(due, self._loop.time() + self._limits.delta_timeout), self._check)
-
-    def _due(self) -> tuple[float, str]:
-        if self._answer.first_text_at is None:
-            wait, silence = self._limits.first_text_timeout, "no text within {:g} s"
-        else:
-            wait, silence = self._limits.delta_timeout, "nothing for {:g} s in the middle of the answer"
-        return self._answer.last_delta_at + wait, silence.format(wait)
 
 
 def _failure(pump: asyncio.Task[None] | None) -> BaseException | None:

@@ -18,8 +18,9 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, TypeVar
 
+from server.chat.answer import Answer
 from server.chat.errors import ChatError, Draining, Invalid, NotActive, NotFound, Overloaded, RateLimited
-from server.chat.generator import Answer, Generator
+from server.chat.generator import Generator
 from server.chat.models import (
     History,
     Message,

@@ -39,8 +39,8 @@ LAYERS: Mapping[str, str] = {
     "asking the provider, reading HTTP from it": "/providers/lean_transport.py /providers/http_client.py /httpx2/",
     "decoding: SSE, JSON, deltas": "/server/providers/ /json/decoder.py",
     "the answer: drafts, events, timers": (
-        "/chat/generator.py /chat/draft.py /chat/transcript.py /chat/models.py /chat/tally.py /streaming/events.py "
-        "/json/encoder.py"
+        "/chat/generator.py /chat/answer.py /chat/patience.py /chat/draft.py /chat/transcript.py /chat/models.py "
+        "/chat/tally.py /streaming/events.py /json/encoder.py"
     ),
     "between the loop and the writer's thread": (
         "/server/storage/ /streaming/writer.py /streaming/log.py /streaming/measures.py /aiosqlite/ /databases/"

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from server.chat.errors import ProviderError, StorageUnavailable, UnknownModel
-from server.chat.generator import Generator, Limits
+from server.chat.generator import Generator
 from server.chat.models import Message
+from server.chat.patience import Limits
 from server.chat.provider import Delta, Finish, Prompt, Provider, ProviderInfo, Text
 from server.chat.service import ChatService, How, Question
 from server.chat.store import Accepted

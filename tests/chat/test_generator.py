@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from server.chat import transcript
-from server.chat.generator import Limits
 from server.chat.models import Message, Options, sha256
+from server.chat.patience import Limits
 from server.chat.provider import Finish, FinishReason, Source, Sources, Text, Thinking, Turn, Usage
 from server.chat.recovery import recover
 from tests.chat.chatting import QUICK, Chat, Disk, Scripted, Step, answering, chatting, failing

@@ -1,0 +1,51 @@
+"""One answer on its way, and why its writing may end before its provider does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from server.chat.draft import Draft
+from server.chat.models import Message
+from server.chat.provider import Turn
+from server.streaming.log import Claim
+
+
+class Stopped(Exception):
+    """Why the writing of an answer ended before its provider did."""
+
+
+class Cancelled(Stopped):
+    pass
+
+
+class Interrupted(Stopped):
+    pass
+
+
+@dataclass(eq=False)
+class Answer:
+    """One answer on its way. `begun`: its `start` stands in the log already. `prompt`: if it is known already."""
+
+    message: Message
+    claim: Claim
+    api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    begun: bool = False
+    owner: str | None = None
+    draft: Draft | None = None
+    prompt: Sequence[Turn] = ()
+    stopped: BaseException | None = None
+    task: asyncio.Task[None] | None = None
+    pump: asyncio.Task[None] | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    started_at: float = 0.0
+    first_text_at: float | None = None
+    last_delta_at: float = 0.0
+
+    def stop(self, why: BaseException) -> None:
+        """The first reason counts; only the end of the process overrides it."""
+        if self.stopped is None or isinstance(why, Interrupted):
+            self.stopped = why
+            if self.pump is not None:
+                self.pump.cancel()
