@@ -12,6 +12,7 @@ from server.storage.database import Connection, Row
 from server.storage.reading import find
 from server.storage.rows import INSERT_MESSAGE, values_of
 from server.storage.transactions import Transaction
+from server.streaming.events import Entry
 from server.streaming.log import Stream
 
 
@@ -21,32 +22,62 @@ def ask(transaction: Transaction, run: str, question: NewQuestion, answer: NewAn
         return known
     session = transaction.fetch_one(
         "SELECT * FROM sessions WHERE owner = ? AND id = ?", (answer.owner, question.session_id)
-    ) or create_session(transaction, run, answer.owner, question.session_id, "", answer.timestamp)
-    stream: Stream = session["key"]
-    busy = _busy(transaction, stream, answer, max_queued)
-    end = transaction.end(stream)
+    )
+    if session is None:
+        message = _first(transaction, run, question, answer)
+        busy: Sequence[str] = ()
+    else:
+        busy = _busy(transaction, session["key"], answer, max_queued)
+        message = _next(transaction, session, question, answer)
+    return _promise(transaction, message, answer, busy)
+
+
+def _first(transaction: Transaction, run: str, question: NewQuestion, answer: NewAnswer) -> Message:
+    """Keep the first question of a session, and the session with it."""
+    title = title_of(question.content)
+    session = create_session(transaction, run, answer.owner, question.session_id, title, answer.timestamp)
+    parent = _parent(transaction, session["key"], question.parent_id) if question.parent_id else None
+    return _keep(transaction, session["key"], parent, question, answer, [_named(title)] if title else [])
+
+
+def _next(transaction: Transaction, session: Row, question: NewQuestion, answer: NewAnswer) -> Message:
+    title = session["title"] or title_of(question.content)
+    changed = [] if title == session["title"] else [_named(title)]
+    parent = _parent(transaction, session["key"], question.parent_id)
+    message = _keep(transaction, session["key"], parent, question, answer, changed)
+    transaction.fetch_all(
+        "UPDATE sessions SET title = ?, updated_at = ? WHERE key = ?", (title, answer.timestamp, session["key"])
+    )
+    return message
+
+
+def _keep(
+    transaction: Transaction,
+    stream: Stream,
+    parent_id: str | None,
+    question: NewQuestion,
+    answer: NewAnswer,
+    changed: Sequence[Entry],
+) -> Message:
     message = Message(
         id=question.message_id,
         session_id=question.session_id,
-        parent_id=_parent(transaction, stream, question.parent_id),
+        parent_id=parent_id,
         role="user",
         status="completed",
         created_at=answer.timestamp,
         finished_at=answer.timestamp,
         stream=stream,
-        after=end,
+        after=transaction.end(stream),
         content=question.content,
     )
     transaction.fetch_all(INSERT_MESSAGE, values_of(message))
-    entries = [transcript.posted(message, question.client_id)]
-    title = session["title"] or title_of(question.content)
-    if title != session["title"]:
-        entries.append(transcript.session_changed(title=title))
-    transaction.append(stream, entries)
-    transaction.fetch_all(
-        "UPDATE sessions SET title = ?, updated_at = ? WHERE key = ?", (title, answer.timestamp, stream)
-    )
-    return _promise(transaction, message, answer, busy)
+    transaction.append(stream, [transcript.posted(message, question.client_id), *changed])
+    return message
+
+
+def _named(title: str) -> Entry:
+    return transcript.session_changed(title=title)
 
 
 def ask_again(transaction: Transaction, message_id: str, answer: NewAnswer, max_queued: int) -> Accepted:
@@ -67,6 +98,7 @@ def create_session(transaction: Transaction, run: str, owner: str, session_id: s
            VALUES (?, ?, ?, ?, ?, ?) RETURNING *""",
         (owner, session_id, title, timestamp, timestamp, run),
     )
+    transaction.begin(row["key"])
     return row
 
 

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from server.storage.blocks import BLOCK, MAX_BLOCK, Block, Blocks
 from server.storage.database import Connection, Database, Row
 from server.storage.event_rows import cursor_of, event_of, load_page, load_span, new_run
-from server.storage.transactions import Append, Appended, Batches, Body, Job, Transaction
+from server.storage.transactions import Append, Appended, Batches, Body, Growth, Job, Transaction
 from server.streaming.events import Cursor, Entry, Event
 from server.streaming.log import (
     PAGE,
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 LARGE = 16_384  # characters of an event's body
 LONG = 1_024  # bytes of JSON, of an event
 SHORT = 0.001  # seconds
-MAX_PAUSE = 0.05
+MAX_PAUSE = 0.005
 MAX_IDLE = 256  # tails of logs that nobody follows
 
 
@@ -158,20 +158,22 @@ class SqliteEventLog:
 
     def _publish_all(self, appended: Appended) -> None:
         began = monotonic()
-        for stream, events in appended.events.items():
-            self._publish(stream, appended.before[stream], events)
+        for stream, log in appended.items():
+            if log.events:
+                self._publish(stream, log)
         took = monotonic() - began
         # To hand them out again at once would leave the loop no time for anything else; and half as often, twice as
         # much at a time, it costs half. But where chunks are long already, there is nothing to be had by waiting.
-        if took > SHORT and appended.average_size < LONG:
+        if took > SHORT and average_size(appended) < LONG:
             self.writer.pause = min(took, MAX_PAUSE)
 
     def _published(self, stream: Stream) -> Span | None:
         tail = self._tails.get(stream)
         return tail.span if tail else None
 
-    def _publish(self, stream: Stream, before: Span, events: list[Event]) -> None:
-        tail = self._tails.get(stream) or self._keep(stream, Tail(before.oldest, before.tail))
+    def _publish(self, stream: Stream, log: Growth) -> None:
+        tail = self._tails.get(stream) or self._keep(stream, Tail(log.before.oldest, log.before.tail))
+        events = log.events
         # A reader may have loaded the span from the table after the commit, before this.
         tail.append(events[max(0, tail.end.seq + 1 - events[0].cursor.seq) :])
 
@@ -199,9 +201,11 @@ class SqliteEventLog:
 
     async def _block(self, stream: Stream, number: int) -> Block | None:
         first = number * BLOCK
-        values = (stream, first, BLOCK + 1)
         rows, span = await self._database.read(
-            lambda connection: (load_page(connection, values, MAX_BLOCK), load_span(connection, stream))
+            lambda connection: (
+                load_page(connection, stream, first, BLOCK + 1, MAX_BLOCK),
+                load_span(connection, stream),
+            )
         )
         events = [self._event(stream, row) for row in rows]
         before = events.pop(0).cursor if events and events[0].cursor.seq == first else span.oldest
@@ -209,12 +213,15 @@ class SqliteEventLog:
         return Block(before, events[:BLOCK]) if whole else None
 
     async def _page(self, tail: Tail, stream: Stream, after: Cursor, limit: int, max_bytes: int) -> Sequence[Event]:
-        values = (stream, after.seq, limit + 1)
         # One after the other: hundreds who are far behind would keep all connections, and the loop, from others.
         async with self._behind:
             # The span is not taken from the tail: the log may have been trimmed this very moment.
             rows, span = await self._database.read(
-                lambda connection: (load_page(connection, values, max_bytes), load_span(connection, stream))
+                lambda connection: (
+                    # The event at the cursor itself comes first: it proves the cursor.
+                    load_page(connection, stream, after.seq, limit + 1, max_bytes),
+                    load_span(connection, stream),
+                )
             )
         events = [self._event(stream, row) for row in rows]
         if after == span.oldest:
@@ -255,3 +262,9 @@ class SqliteEventLog:
         tail = self._tails.pop(stream, None)
         if tail is not None:
             tail.close()
+
+
+def average_size(appended: Appended) -> float:
+    """Bytes of JSON, of an event."""
+    sizes = [len(event.json) for log in appended.values() for event in log.events]
+    return sum(sizes) / max(1, len(sizes))

@@ -13,14 +13,10 @@ from server.chat.provider import Turn
 from server.chat.store import Unfinished
 from server.storage.database import Connection, Row
 from server.storage.event_rows import event_of, load_span
+from server.storage.landmarks import rows_from
 from server.storage.rows import SELECT_MESSAGE, message_of, session_of
 from server.storage.transactions import Transaction
 from server.streaming.log import Claim, Stream
-
-SELECT_EVENTS = """
-    SELECT seq, run, type, message_id, body FROM events
-    WHERE session = :stream AND seq > :after AND message_id = :id ORDER BY seq
-"""
 
 # From the message that is asked about up to the root; `depth` guards against a damaged table.
 SELECT_PATH = """
@@ -130,8 +126,8 @@ def key_of(connection: Connection, stream: Stream, message_id: str | None) -> in
 
 def with_events(connection: Connection, message: Message) -> tuple[Message, transcript.Transcript]:
     """An answer being written, with its text as far as the log has it."""
-    rows = connection.fetch_all(SELECT_EVENTS, {"stream": message.stream, "after": message.after.seq, "id": message.id})
-    written = transcript.fold(event_of(message.stream, row) for row in rows)
+    rows = rows_from(connection, message.stream, message.after.seq + 1)
+    written = transcript.fold(event_of(message.stream, row) for row in rows if row["message_id"] == message.id)
     return replace(message, content=written.content, thinking=written.thinking, sources=tuple(written.sources)), written
 
 

@@ -28,6 +28,7 @@ Result = TypeVar("Result")
 KEPT_KEYS = timedelta(hours=24)
 PURGE_BATCH = 5_000  # events
 PURGE_MESSAGES = 500
+END = 1 << 62  # behind every event
 
 # Everything before the first event of a question or an answer that is still wanted can go. That place moves when
 # the age of a message passes the cutoff: only sessions in which one has since the last time are looked at.
@@ -199,34 +200,29 @@ class SqliteStore:
 
     async def _trim(self, stream: Stream, oldest: int, upto: int) -> None:
         # In steps, so that answers being written never wait long for the writer.
-        for last in (*range(oldest + PURGE_BATCH, upto, PURGE_BATCH), upto):
-            place = await self._transact(partial(self._delete_events, stream, last))
+        while oldest < upto:
+            place = await self._transact(partial(_delete_events, stream, upto))
             if place is None:
                 return  # the session is gone
             self._log.trimmed(stream, place)
-
-    def _delete_events(self, stream: Stream, last: int, transaction: Transaction) -> Cursor | None:
-        event = transaction.fetch_one("SELECT run FROM events WHERE session = ? AND seq = ?", (stream, last))
-        if event is None:
-            return None
-        transaction.fetch_all("DELETE FROM events WHERE session = ? AND seq <= ?", (stream, last))
-        transaction.fetch_all(
-            "UPDATE sessions SET oldest_run = ?, oldest_seq = ? WHERE key = ?", (event["run"], last, stream)
-        )
-        return cursor_of(stream, event["run"], last)
+            oldest = place.seq
 
     async def _transact(self, body: Callable[[Transaction], Result]) -> Result:
         return await self._log.transact(body)
 
 
+def _delete_events(stream: Stream, upto: int, transaction: Transaction) -> Cursor | None:
+    rows = transaction.delete_oldest(stream, upto, PURGE_BATCH)
+    if not rows:
+        return None
+    run, last = rows[-1]["run"], rows[-1]["seq"]
+    transaction.fetch_all("UPDATE sessions SET oldest_run = ?, oldest_seq = ? WHERE key = ?", (run, last, stream))
+    return cursor_of(stream, run, last)
+
+
 def _delete_some(stream: Stream, transaction: Transaction) -> bool:
     """Delete a part of a session, the session itself last; whether there may be more."""
-    events = transaction.fetch_all(
-        """DELETE FROM events WHERE session = :stream AND seq IN
-           (SELECT seq FROM events WHERE session = :stream LIMIT :many) RETURNING seq""",
-        {"stream": stream, "many": PURGE_BATCH},
-    )
-    if events:
+    if transaction.delete_oldest(stream, END, PURGE_BATCH):
         return True
     messages = transaction.fetch_all(
         "DELETE FROM messages WHERE key IN (SELECT key FROM messages WHERE session = ? LIMIT ?) RETURNING id",

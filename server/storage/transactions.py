@@ -6,46 +6,42 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from server.chat.errors import StorageUnavailable
 from server.storage.database import Connection, Row, Values
 from server.storage.event_rows import cursor_of, load_span
+from server.storage.landmarks import Landmarks, delete_oldest, last_key
 from server.streaming.events import Cursor, Entry, Event
-from server.streaming.log import Claim, Fenced, Span, Stream, UnknownStream
+from server.streaming.log import Claim, Fenced, Span, Stream
 
 INSERT_EVENT = """
-    INSERT INTO events (session, seq, run, type, message_id, body)
-    SELECT ?1, ?2, ?3, ?4, ?5, ?6
-    WHERE ?7 IS NULL OR EXISTS (SELECT 1 FROM claims WHERE message_id = ?5 AND token = ?7)
+    INSERT INTO events (key, landmark, session, seq, run, type, message_id, body)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+    WHERE ?9 IS NULL OR EXISTS (SELECT 1 FROM claims WHERE message_id = ?7 AND token = ?9)
 """
 
 
-@dataclass
-class Appended:
-    """What a batch, or one job of it, has appended so far: published when the commit is through."""
+@dataclass(slots=True)
+class Growth:
+    """What a batch, or one job of it, has appended to a log that was `before` so."""
 
-    spans: dict[Stream, Span] = field(default_factory=dict)  # as they are after these events
-    before: dict[Stream, Span] = field(default_factory=dict)
-    events: dict[Stream, list[Event]] = field(default_factory=dict)
+    before: Span
+    events: list[Event] = field(default_factory=list)
 
     @property
-    def average_size(self) -> float:
-        """Bytes of JSON, of an event."""
-        sizes = [len(event.json) for events in self.events.values() for event in events]
-        return sum(sizes) / max(1, len(sizes))
+    def tail(self) -> Cursor:
+        return self.events[-1].cursor if self.events else self.before.tail
 
-    def update(self, other: Appended) -> None:
-        self.spans |= other.spans
-        self.before |= other.before
-        for stream, events in other.events.items():
-            self.events.setdefault(stream, []).extend(events)
+
+Appended = dict[Stream, Growth]  # published when the commit is through
 
 
 class Transaction:
     """What the body of a store's transaction works with. Its events are read by nobody before it commits."""
 
-    def __init__(self, batches: Batches, connection: Connection, before: Appended) -> None:
-        self.appended = Appended(dict(before.spans), dict(before.before))
+    def __init__(self, batches: Batches, connection: Connection, appended: Appended) -> None:
         self._batches = batches
         self._connection = connection
+        self._appended = appended
 
     def fetch_all(self, query: str, values: Values = ()) -> list[Row]:
         return self._connection.fetch_all(query, values)
@@ -56,13 +52,23 @@ class Transaction:
     def append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None) -> Sequence[Event]:
         """Raises Fenced and UnknownStream; let them through, and all of the body is undone."""
         append = Append(stream, entries, claim)
-        events = self._batches.place(self._connection, self.appended, append)
+        events = self._batches.place(self._connection, self._appended, append)
         self._batches.insert(self._connection, [(append, events)])
         return events
 
+    def delete_oldest(self, stream: Stream, upto: int, many: int) -> list[Row]:
+        """Delete the oldest events of a log, up to place `upto` and at most `many`; what was deleted, in order."""
+        self._batches.forget_landmarks()
+        return delete_oldest(self._connection, stream, upto, many)
+
+    def begin(self, stream: Stream) -> None:
+        """The log is new, and empty."""
+        origin = self._batches.cursor(stream, 0)
+        self._appended[stream] = Growth(Span(origin, origin))
+
     def end(self, stream: Stream) -> Cursor:
         """The tail as this transaction sees it."""
-        return (self._batches.known_span(self._connection, self.appended, stream)).tail
+        return self._batches.growth(self._connection, self._appended, stream).tail
 
 
 class Append(NamedTuple):
@@ -79,28 +85,26 @@ class Body:
 Job = Append | Body
 
 
-def _outcome(job: Job, transaction: Transaction) -> Any:
-    if isinstance(job, Append):
-        return transaction.append(job.stream, job.entries, job.claim)
-    return job.run(transaction)
-
-
 class Batches:
     """`run` names this run of the program; `published` tells what is known of a log in memory."""
 
     def __init__(self, run: str, published: Callable[[Stream], Span | None]) -> None:
         self._run = run
         self._published = published
+        self._landmarks: Landmarks | None = None
 
     def carry_out(self, jobs: Sequence[Job], connection: Connection) -> tuple[list[Any], Appended]:
-        """The outcome of each job, in their order, and what they appended together."""
-        if len(jobs) == 1:
-            # Its failure is the batch's: no savepoint is needed, nor a second try.
-            return self._in_transaction(connection, jobs, self._single)
+        """The outcome of each job, in their order, and what they appended together. Raises StorageUnavailable, and
+        what a job raises that is alone.
+        """
         try:
             return self._in_transaction(connection, jobs, self._together)
-        except (Fenced, UnknownStream):
-            # Some append of the batch may not be: find out which, each in a savepoint of its own.
+        except StorageUnavailable:
+            raise  # a second try would fail as well, and a lock be waited for twice
+        except Exception:
+            if len(jobs) == 1:
+                raise
+            # Some job of the batch may not be: find out which, each in a savepoint of its own.
             return self._in_transaction(connection, jobs, self._one_by_one)
 
     def _in_transaction(
@@ -109,9 +113,18 @@ class Batches:
         jobs: Sequence[Job],
         run: Callable[[Connection, Sequence[Job], Appended], list[Any]],
     ) -> tuple[list[Any], Appended]:
-        appended = Appended()
-        with connection.transaction():
-            return run(connection, jobs, appended), appended
+        appended: Appended = {}
+        try:
+            with connection.transaction():
+                self._landmarks = self._landmarks or Landmarks(last_key(connection))
+                return run(connection, jobs, appended), appended
+        except BaseException:
+            self.forget_landmarks()
+            raise
+
+    def forget_landmarks(self) -> None:
+        if self._landmarks is not None:
+            self._landmarks.forget()
 
     def _together(self, connection: Connection, jobs: Sequence[Job], appended: Appended) -> list[Any]:
         """Rows of appends that follow each other go to the database in one call."""
@@ -125,48 +138,45 @@ class Batches:
             else:
                 self.insert(connection, placed)
                 placed = []
-                outcomes.append(self._alone(connection, job, appended))
+                outcomes.append(job.run(Transaction(self, connection, appended)))
         self.insert(connection, placed)
         return outcomes
-
-    def _single(self, connection: Connection, jobs: Sequence[Job], appended: Appended) -> list[Any]:
-        transaction = Transaction(self, connection, appended)
-        outcome = _outcome(jobs[0], transaction)
-        appended.update(transaction.appended)
-        return [outcome]
 
     def _one_by_one(self, connection: Connection, jobs: Sequence[Job], appended: Appended) -> list[Any]:
         return [self._alone(connection, job, appended) for job in jobs]
 
     def _alone(self, connection: Connection, job: Job, appended: Appended) -> Any:
         """The outcome of a job whose failure undoes nothing but itself."""
-        transaction = Transaction(self, connection, appended)
+        own = {stream: Growth(Span(log.before.oldest, log.tail)) for stream, log in appended.items()}
         connection.fetch_all("SAVEPOINT job")
         try:
-            outcome = _outcome(job, transaction)
-            appended.update(transaction.appended)
+            [outcome] = self._together(connection, [job], own)
+            for stream, log in own.items():
+                appended.setdefault(stream, Growth(log.before)).events.extend(log.events)
         except Exception as error:
             connection.fetch_all("ROLLBACK TO job")
+            self.forget_landmarks()
             outcome = error
         connection.fetch_all("RELEASE job")
         return outcome
 
     def place(self, connection: Connection, appended: Appended, append: Append) -> list[Event]:
         """Give entries the next places of the log, as far as this batch knows it."""
-        span = self.known_span(connection, appended, append.stream)
+        log = self.growth(connection, appended, append.stream)
+        epoch, last = self.cursor(append.stream, log.tail.seq)
         events = [
-            Event(cursor_of(append.stream, self._run, seq), entry.type, entry.body, entry.message_id)
-            for seq, entry in enumerate(append.entries, span.tail.seq + 1)
+            Event(Cursor(epoch, seq), entry.type, entry.body, entry.message_id)
+            for seq, entry in enumerate(append.entries, last + 1)
         ]
-        if events:
-            appended.spans[append.stream] = Span(span.oldest, events[-1].cursor)
-            appended.events.setdefault(append.stream, []).extend(events)
+        log.events += events
         return events
 
     def insert(self, connection: Connection, placed: Sequence[tuple[Append, Sequence[Event]]]) -> None:
         """Raises Fenced if any row was refused; the transaction has to be undone then."""
+        assert self._landmarks is not None
         rows = [
             (
+                *self._landmarks.place(append.stream, event.cursor.seq),
                 append.stream,
                 event.cursor.seq,
                 self._run,
@@ -181,9 +191,11 @@ class Batches:
         if rows and connection.execute_many(INSERT_EVENT, rows) != len(rows):
             raise Fenced("a claim is not held")
 
-    def known_span(self, connection: Connection, appended: Appended, stream: Stream) -> Span:
-        span = appended.spans.get(stream)
-        if span is None:
-            span = self._published(stream) or load_span(connection, stream)
-            appended.spans[stream] = appended.before[stream] = span
-        return span
+    def growth(self, connection: Connection, appended: Appended, stream: Stream) -> Growth:
+        log = appended.get(stream)
+        if log is None:
+            log = appended[stream] = Growth(self._published(stream) or load_span(connection, stream))
+        return log
+
+    def cursor(self, stream: Stream, seq: int) -> Cursor:
+        return cursor_of(stream, self._run, seq)

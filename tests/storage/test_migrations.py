@@ -9,6 +9,7 @@ import pytest
 
 from server.storage import migrations
 from server.storage.database import Connection, Database, Row
+from server.storage.landmarks import SELECT_BETWEEN, SELECT_LANDMARKS, SELECT_LAST
 from server.storage.migrations import SchemaTooNew, migrate, scripts
 
 pytestmark = pytest.mark.anyio
@@ -112,7 +113,10 @@ def test_a_gap_in_the_numbers_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_pa
 async def test_every_query_for_pages_uses_an_index(database: Database, path: Path) -> None:
     await database.write(migrate)
     queries = {
-        "SELECT * FROM events WHERE session = 1 AND seq >= 5 ORDER BY seq LIMIT 9": "events_of_session",
+        SELECT_LANDMARKS.replace(":stream", "1").replace(":first", "5"): "SEARCH events USING INDEX landmarks",
+        SELECT_LAST.replace("?", "1"): "SEARCH events USING INDEX landmarks",
+        SELECT_BETWEEN.replace("?", "1"): "SEARCH events USING INTEGER PRIMARY KEY",
+        "SELECT MAX(key) AS key FROM events": "SEARCH events",
         "SELECT * FROM messages WHERE session = 1 AND key < 5 ORDER BY key DESC LIMIT 9": "messages_of_session",
         "SELECT id FROM messages WHERE session = 1 AND status = 'streaming' ORDER BY key": "messages_streaming",
         "SELECT * FROM sessions WHERE owner = '' AND id IS NOT NULL ORDER BY updated_at DESC, key DESC LIMIT 9": (
