@@ -55,9 +55,10 @@ class ClosingTransport:
     `linger`: seconds that the peer has to take what was sent before.
     """
 
-    __slots__ = ("_linger", "_transport", "write")
+    __slots__ = ("_linger", "_transport", "is_closing", "write")
 
     def __init__(self, transport: asyncio.Transport, linger: float) -> None:
+        self.is_closing = transport.is_closing
         self.write = transport.write
         self._transport = transport
         self._linger = linger

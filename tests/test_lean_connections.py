@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
+import pytest
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from server.lean_connections import WRITE_NOW, LeanHttp
 from tests.access.raw import exchange
 from tests.serving import ServerProcess
 
@@ -21,3 +31,77 @@ def test_requests_sent_at_once_are_answered_one_after_the_other(server: ServerPr
     answers = exchange(server, b"".join(request % host.encode() for request in requests))
     assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"200", b"201", b"200"]
     assert answers.count(session_id.encode()) >= 2
+
+
+PIECES = [b"one", b"two" * 100, b"", b"\r\n0\r\n\r\n"]
+START = {"type": "http.response.start", "status": 200, "headers": []}
+
+
+@pytest.mark.anyio
+async def test_what_is_written_directly_is_what_would_have_been_sent() -> None:
+    async def sending(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        for piece in PIECES:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body"})
+
+    async def writing(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        for piece in PIECES:
+            assert scope[WRITE_NOW](piece)
+        await send({"type": "http.response.body"})
+
+    assert await answer(writing) == await answer(sending)
+
+
+@pytest.mark.anyio
+async def test_nothing_is_written_where_there_is_no_room() -> None:
+    went: list[bool] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        while scope[WRITE_NOW](bytes(1 << 20)):
+            went.append(True)
+        assert not scope[WRITE_NOW](b"")
+
+    async with serving(app) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(reader.read(), 10)
+    assert 1 <= len(went) < 64
+
+
+@pytest.mark.anyio
+async def test_to_somebody_who_is_gone_everything_is_written() -> None:
+    told = asyncio.get_running_loop().create_future()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        told.set_result([scope[WRITE_NOW](b"more") for _ in range(10)])
+
+    async with serving(app) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readline()
+        writer.close()
+        assert await asyncio.wait_for(told, 10) == [True] * 10
+
+
+async def answer(app: ASGIApp) -> bytes:
+    async with serving(app) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return await asyncio.wait_for(reader.read(), 10)
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a server on which nothing is but `app`."""
+    config = uvicorn.Config(app, http=LeanHttp, lifespan="off", log_config=None)
+    config.load()
+    new = partial(LeanHttp, config, ServerState(), {})
+    async with await asyncio.get_running_loop().create_server(new, "127.0.0.1", 0) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        try:
+            yield reader, writer
+        finally:
+            writer.close()

@@ -12,6 +12,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.lean_connections import WRITE_NOW
 from server.transports import ndjson, sse, text
 
 STREAMS = (sse.MEDIA_TYPE, ndjson.MEDIA_TYPE, text.MEDIA_TYPE)
@@ -31,6 +32,7 @@ class StreamCompression:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and accepts_gzip(Headers(scope=scope).get("accept-encoding", "")):
             send = _Compressing(send)
+            scope = {name: value for name, value in scope.items() if name != WRITE_NOW}  # it would go past this
         await self._app(scope, receive, send)
 
 

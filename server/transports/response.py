@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from server.chat.errors import ChatError
 from server.chat.reading import Cut, Reader
+from server.lean_connections import WRITE_NOW, WriteNow
 from server.streaming.events import Event
 from server.transports.connections import Connections, Transport
 from server.transports.outside import run_outside
@@ -76,24 +77,32 @@ class LogResponse(Response):
         self._send_timeout = send_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await run_outside(scope, receive, send, partial(self._serve, scope["method"], scope["headers"]))
+        serve = partial(self._serve, scope["method"], scope["headers"], scope.get(WRITE_NOW))
+        await run_outside(scope, receive, send, serve)
 
-    async def _serve(self, method: str, asked: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
+    async def _serve(
+        self,
+        method: str,
+        asked: list[tuple[bytes, bytes]],
+        write_now: WriteNow | None,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         proxied = any(name in PROXIED for name, _ in asked)
         # Nobody looks at them any more, and those of a browser are 2 kB of a connection's 14.
         asked.clear()
         self.raw_headers = []
-        if method != "HEAD" and not await self._stream(receive, send, proxied):
+        if method != "HEAD" and not await self._stream(receive, send, write_now or partial(_sent_now, send), proxied):
             # Returning without the final chunk makes uvicorn close the connection: a client sees that it
             # was cut, not that it is finished.
             return
         await send({"type": "http.response.body"})
 
-    async def _stream(self, receive: Receive, send: Send, proxied: bool) -> bool:
+    async def _stream(self, receive: Receive, send: Send, write_now: WriteNow, proxied: bool) -> bool:
         """Whether it went to the end."""
         with self._connections.opened(self._transport, self._reader) as connection:
-            client = HttpClient(self._frame, receive, send, self._send_timeout, first_alone=proxied)
+            client = HttpClient(self._frame, receive, send, write_now, self._send_timeout, first_alone=proxied)
             connection.client = client
             try:
                 await self._reader.run(client)
@@ -128,11 +137,21 @@ class HttpClient:
         "_send",
         "_send_timeout",
         "_woken",
+        "_write_now",
         "gone",
         "silence",
     )
 
-    def __init__(self, frame: Frame, receive: Receive, send: Send, send_timeout: float, *, first_alone: bool) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        receive: Receive,
+        send: Send,
+        write_now: WriteNow,
+        send_timeout: float,
+        *,
+        first_alone: bool,
+    ) -> None:
         self.gone = False
         self.silence = 0
         self._first_alone = first_alone
@@ -140,6 +159,7 @@ class HttpClient:
         self._frame = frame
         self._receive = receive
         self._send = send
+        self._write_now = write_now
         self._send_timeout = send_timeout
         self._resting: asyncio.Task[None] | None = None
         self._woken = False
@@ -183,7 +203,7 @@ class HttpClient:
 
     async def wait_for_room(self) -> None:
         """Raises TimeoutError if the client does not take what was sent before."""
-        if not self._taken_now(b""):
+        if not self._write_now(b""):
             async with asyncio.timeout(self._send_timeout):
                 await self._send(_part(b""))
 
@@ -218,7 +238,7 @@ class HttpClient:
                 self._resting.cancel()
 
     def _sent_now(self, body: bytes) -> bool:
-        if not (self._taken_now(body) if self._kept is None else self._taken_later(self._kept, body)):
+        if not (self._write_now(body) if self._kept is None else self._taken_later(self._kept, body)):
             return False
         self.silence = 0
         return True
@@ -229,17 +249,18 @@ class HttpClient:
         kept += body
         return True
 
-    def _taken_now(self, body: bytes) -> bool:
-        """Send without waiting, if there is room. uvicorn waits for room before it takes anything."""
-        sending = self._send(_part(body))
-        try:
-            sending.send(None)  # type: ignore[attr-defined]
-        except StopIteration:
-            return True
-        except Exception:
-            return False  # said again by `write`, where it can be dealt with
-        sending.close()  # type: ignore[attr-defined]
-        return False
+
+def _sent_now(send: Send, piece: bytes) -> bool:
+    """WriteNow over ASGI's own `send`: uvicorn's waits for room before it takes anything."""
+    sending = send(_part(piece))
+    try:
+        sending.send(None)  # type: ignore[attr-defined]
+    except StopIteration:
+        return True
+    except Exception:
+        return False  # said again by `write`, where it can be dealt with
+    sending.close()  # type: ignore[attr-defined]
+    return False
 
 
 def _part(body: bytes) -> Message:

@@ -86,13 +86,17 @@ async def test_only_there_does_what_follows_wait(first_alone: bool) -> None:
     sent: list[bytes] = []
 
     async def send(message: Message) -> None:
-        sent.append(message["body"])
+        raise AssertionError("there was room")
 
     async def receive() -> Message:
         raise AssertionError("nobody asked for it")
 
+    def write_now(piece: bytes) -> bool:
+        sent.append(piece)
+        return True
+
     first, second = (Event(Cursor("k", number), "chunk", "{}") for number in (1, 2))
-    client = HttpClient(sse.frame, receive, send, 1.0, first_alone=first_alone)
+    client = HttpClient(sse.frame, receive, send, write_now, 1.0, first_alone=first_alone)
     await client.write([first])
     assert client.offer([second]) == 1
     assert len(sent) == (1 if first_alone else 2)
