@@ -14,9 +14,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal, NamedTuple, Protocol
 
 from server.streaming.events import Cursor, Entry, Event
+
+_json_of = attrgetter("json")
 
 Stream = int  # the key of a session's log, never used twice
 
@@ -147,6 +150,8 @@ async def follow(log: EventLog, stream: Stream, sink: Sink) -> None:
 
 def at_most(batch: Sequence[Event], max_bytes: int) -> Sequence[Event]:
     """As many events as fit, but always one."""
+    if sum(map(len, map(_json_of, batch))) <= max_bytes:
+        return batch
     size = 0
     for place, event in enumerate(batch):
         size += len(event.json)

@@ -53,7 +53,8 @@ class Tail:
         for sink in lagging:
             del self.followers[sink]
             sink.wake()
-        self.wake()
+        if self.waiters:
+            self.wake()
 
     def close(self) -> None:
         """Send everybody away: this is not the tail of the log any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from operator import attrgetter
 from time import time
 
 from server.chat.reading import Reader
@@ -18,13 +19,16 @@ RETRY = 1_000  # milliseconds a browser waits before it reconnects
 COMMENT = b":\n"
 
 
+_sse_of = attrgetter("sse")
+
+
 def frame(batch: Sequence[Event]) -> bytes:
     if not batch:
         return COMMENT
     if batch[0].type == "ready":
         # `retry` inside a real event: a block of its own confuses some clients.
         return b"retry: %d\n" % RETRY + batch[0].sse
-    return batch[0].sse if len(batch) == 1 else b"".join([event.sse for event in batch])
+    return batch[0].sse if len(batch) == 1 else b"".join(map(_sse_of, batch))
 
 
 def frame_with_pings(batch: Sequence[Event]) -> bytes:
