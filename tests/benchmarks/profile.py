@@ -46,7 +46,7 @@ LAYERS: Mapping[str, str] = {
         "/server/storage/ /streaming/writer.py /streaming/log.py /streaming/measures.py /aiosqlite/ /databases/"
     ),
     "to the readers: fan-out, framing, sockets": (
-        "/streaming/tail.py /chat/reading.py /server/transports/ RequestResponseCycle.send"
+        "/streaming/tail.py /chat/reading.py /server/transports/ RequestResponseCycle.send _write_now"
     ),
     "accepting: uvicorn, Starlette, access, pydantic": (
         "/uvicorn/protocols/ create_protocol /starlette/ /server/api/ /server/access/ /server/chat/ /server/bounds.py "
