@@ -14,10 +14,8 @@ from server.storage.database import Connection, Row
 from server.streaming.log import Stream
 
 EVERY = 16  # events of a log
-WINDOW = (
-    8_192  # rows, of all logs: no event is farther behind its landmark; to read through so many takes a millisecond
-)
-MAX_KNOWN = 10_000
+WINDOW = 8_192  # rows, of all logs: no event is farther behind its landmark
+MAX_KNOWN = 10_000  # logs
 
 # From the last one that is not behind the first event asked for.
 SELECT_LANDMARKS = """
@@ -74,18 +72,19 @@ def rows_from(connection: Connection, stream: Stream, first: int) -> Iterator[Ro
         landmark = following
 
 
-def delete_oldest(connection: Connection, stream: Stream, upto: int, many: int) -> list[Row]:
-    """Delete the oldest events of a log, up to place `upto` and at most `many`; what was deleted, in order."""
-    rows: list[Row] = []
+def delete_oldest(connection: Connection, stream: Stream, upto: int, many: int) -> Row | None:
+    """Delete the oldest events of a log, up to place `upto` and at most `many`; the last of them."""
+    keys: list[int] = []
+    last: Row | None = None
     for row in rows_from(connection, stream, 0):
-        if row["seq"] > upto or len(rows) == many:
+        if row["seq"] > upto or len(keys) == many:
             # Its landmark goes.
             connection.fetch_all("UPDATE events SET landmark = 1 WHERE key = ?", (row["key"],))
             break
-        rows.append(row)
-    keys = json.dumps([row["key"] for row in rows])
-    connection.fetch_all("DELETE FROM events WHERE key IN (SELECT value FROM json_each(?))", (keys,))
-    return rows
+        keys.append(row["key"])
+        last = row
+    connection.fetch_all("DELETE FROM events WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(keys),))
+    return last
 
 
 def last_row(connection: Connection, stream: Stream) -> Row | None:

@@ -212,17 +212,18 @@ class SqliteStore:
 
 
 def _delete_events(stream: Stream, upto: int, transaction: Transaction) -> Cursor | None:
-    rows = transaction.delete_oldest(stream, upto, PURGE_BATCH)
-    if not rows:
+    last = transaction.delete_oldest(stream, upto, PURGE_BATCH)
+    if last is None:
         return None
-    run, last = rows[-1]["run"], rows[-1]["seq"]
-    transaction.fetch_all("UPDATE sessions SET oldest_run = ?, oldest_seq = ? WHERE key = ?", (run, last, stream))
-    return cursor_of(stream, run, last)
+    transaction.fetch_all(
+        "UPDATE sessions SET oldest_run = ?, oldest_seq = ? WHERE key = ?", (last["run"], last["seq"], stream)
+    )
+    return cursor_of(stream, last["run"], last["seq"])
 
 
 def _delete_some(stream: Stream, transaction: Transaction) -> bool:
     """Delete a part of a session, the session itself last; whether there may be more."""
-    if transaction.delete_oldest(stream, END, PURGE_BATCH):
+    if transaction.delete_oldest(stream, END, PURGE_BATCH) is not None:
         return True
     messages = transaction.fetch_all(
         "DELETE FROM messages WHERE key IN (SELECT key FROM messages WHERE session = ? LIMIT ?) RETURNING id",

@@ -56,8 +56,8 @@ class Transaction:
         self._batches.insert(self._connection, [(append, events)])
         return events
 
-    def delete_oldest(self, stream: Stream, upto: int, many: int) -> list[Row]:
-        """Delete the oldest events of a log, up to place `upto` and at most `many`; what was deleted, in order."""
+    def delete_oldest(self, stream: Stream, upto: int, many: int) -> Row | None:
+        """Delete the oldest events of a log, up to place `upto` and at most `many`; the last of them."""
         self._batches.forget_landmarks()
         return delete_oldest(self._connection, stream, upto, many)
 
