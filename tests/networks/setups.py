@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 CONFIGS = HERE / "configs"
 SNIPPETS = HERE.parent.parent / "server" / "doctor" / "snippets"
 START_TIMEOUT = 30.0  # seconds; mitmproxy takes ten on a busy machine
+STOP_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -211,11 +212,15 @@ class Proxy:
         self._wait_until_up()
 
     def kill(self) -> None:
-        """At once, with its children: they are in a process group of their own."""
+        """At once, with its children: they are in a process group of their own. Then nothing listens any more."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
+            # A child with open connections takes a moment longer than its parent.
+            deadline = time.monotonic() + STOP_TIMEOUT
+            while self._listens() and time.monotonic() < deadline:
+                time.sleep(0.02)
 
     def _filled(self, text: str) -> str:
         names = {"FOLDER": str(self._folder), "CONFIG": str(self._folder / "config"), "PORT": str(self.port)}
@@ -228,12 +233,17 @@ class Proxy:
         assert self._process is not None
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            if self._listens():
                 return
-            except OSError:
-                time.sleep(0.05)
+            time.sleep(0.05)
         raise RuntimeError(f"{self.setup.name} did not start:\n{self.log}")
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
 
 
 @contextmanager
