@@ -12,7 +12,6 @@ from server.storage.database import Connection, Row
 from server.storage.reading import find
 from server.storage.rows import INSERT_MESSAGE, values_of
 from server.storage.transactions import Transaction
-from server.streaming.events import Entry
 from server.streaming.log import Stream
 
 
@@ -37,14 +36,14 @@ def _first(transaction: Transaction, run: str, question: NewQuestion, answer: Ne
     title = title_of(question.content)
     session = create_session(transaction, run, answer.owner, question.session_id, title, answer.timestamp)
     parent = _parent(transaction, session["key"], question.parent_id) if question.parent_id else None
-    return _keep(transaction, session["key"], parent, question, answer, [_named(title)] if title else [])
+    return _keep(transaction, session["key"], parent, question, answer, title)
 
 
 def _next(transaction: Transaction, session: Row, question: NewQuestion, answer: NewAnswer) -> Message:
     title = session["title"] or title_of(question.content)
-    changed = [] if title == session["title"] else [_named(title)]
     parent = _parent(transaction, session["key"], question.parent_id)
-    message = _keep(transaction, session["key"], parent, question, answer, changed)
+    new_title = "" if session["title"] else title
+    message = _keep(transaction, session["key"], parent, question, answer, new_title)
     transaction.fetch_all(
         "UPDATE sessions SET title = ?, updated_at = ? WHERE key = ?", (title, answer.timestamp, session["key"])
     )
@@ -57,7 +56,7 @@ def _keep(
     parent_id: str | None,
     question: NewQuestion,
     answer: NewAnswer,
-    changed: Sequence[Entry],
+    new_title: str,
 ) -> Message:
     message = Message(
         id=question.message_id,
@@ -72,12 +71,11 @@ def _keep(
         content=question.content,
     )
     transaction.fetch_all(INSERT_MESSAGE, values_of(message))
-    transaction.append(stream, [transcript.posted(message, question.client_id), *changed])
+    entries = [transcript.posted(message, question.client_id)]
+    if new_title:
+        entries.append(transcript.session_changed(title=new_title))
+    transaction.append(stream, entries)
     return message
-
-
-def _named(title: str) -> Entry:
-    return transcript.session_changed(title=title)
 
 
 def ask_again(transaction: Transaction, message_id: str, answer: NewAnswer, max_queued: int) -> Accepted:
