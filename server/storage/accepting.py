@@ -12,7 +12,10 @@ from server.storage.database import Connection, Row
 from server.storage.reading import find
 from server.storage.rows import INSERT_MESSAGE, values_of
 from server.storage.transactions import Transaction
+from server.streaming.events import Entry
 from server.streaming.log import Stream
+
+Kept = tuple[Message, list[Entry]]  # a question, and what the log has to say of it
 
 
 def ask(transaction: Transaction, run: str, question: NewQuestion, answer: NewAnswer, max_queued: int) -> Accepted:
@@ -23,15 +26,15 @@ def ask(transaction: Transaction, run: str, question: NewQuestion, answer: NewAn
         "SELECT * FROM sessions WHERE owner = ? AND id = ?", (answer.owner, question.session_id)
     )
     if session is None:
-        message = _first(transaction, run, question, answer)
+        message, entries = _first(transaction, run, question, answer)
         busy: Sequence[str] = ()
     else:
         busy = _busy(transaction, session["key"], answer, max_queued)
-        message = _next(transaction, session, question, answer)
-    return _promise(transaction, message, answer, busy)
+        message, entries = _next(transaction, session, question, answer)
+    return _promise(transaction, message, answer, busy, entries)
 
 
-def _first(transaction: Transaction, run: str, question: NewQuestion, answer: NewAnswer) -> Message:
+def _first(transaction: Transaction, run: str, question: NewQuestion, answer: NewAnswer) -> Kept:
     """Keep the first question of a session, and the session with it."""
     title = title_of(question.content)
     session = create_session(transaction, run, answer.owner, question.session_id, title, answer.timestamp)
@@ -39,15 +42,14 @@ def _first(transaction: Transaction, run: str, question: NewQuestion, answer: Ne
     return _keep(transaction, session["key"], parent, question, answer, title)
 
 
-def _next(transaction: Transaction, session: Row, question: NewQuestion, answer: NewAnswer) -> Message:
+def _next(transaction: Transaction, session: Row, question: NewQuestion, answer: NewAnswer) -> Kept:
     title = session["title"] or title_of(question.content)
     parent = _parent(transaction, session["key"], question.parent_id)
     new_title = "" if session["title"] else title
-    message = _keep(transaction, session["key"], parent, question, answer, new_title)
     transaction.fetch_all(
         "UPDATE sessions SET title = ?, updated_at = ? WHERE key = ?", (title, answer.timestamp, session["key"])
     )
-    return message
+    return _keep(transaction, session["key"], parent, question, answer, new_title)
 
 
 def _keep(
@@ -57,7 +59,7 @@ def _keep(
     question: NewQuestion,
     answer: NewAnswer,
     new_title: str,
-) -> Message:
+) -> Kept:
     message = Message(
         id=question.message_id,
         session_id=question.session_id,
@@ -74,8 +76,7 @@ def _keep(
     entries = [transcript.posted(message, question.client_id)]
     if new_title:
         entries.append(transcript.session_changed(title=new_title))
-    transaction.append(stream, entries)
-    return message
+    return message, entries
 
 
 def ask_again(transaction: Transaction, message_id: str, answer: NewAnswer, max_queued: int) -> Accepted:
@@ -86,7 +87,7 @@ def ask_again(transaction: Transaction, message_id: str, answer: NewAnswer, max_
     if about.role == "assistant" and about.parent_id is not None:
         about = find(transaction, answer.owner, about.parent_id)
     busy = _busy(transaction, about.stream, answer, max_queued)
-    return _promise(transaction, about, answer, busy)
+    return _promise(transaction, about, answer, busy, [])
 
 
 def create_session(transaction: Transaction, run: str, owner: str, session_id: str, title: str, timestamp: str) -> Row:
@@ -153,9 +154,10 @@ def _busy(transaction: Transaction, stream: Stream, answer: NewAnswer, max_queue
     return [row["id"] for row in rows]
 
 
-def _promise(transaction: Transaction, question: Message, answer: NewAnswer, busy: Sequence[str]) -> Accepted:
-    """Keep the answer as being written; if nothing stands before it, it has begun."""
-    end = transaction.end(question.stream)
+def _promise(
+    transaction: Transaction, question: Message, answer: NewAnswer, busy: Sequence[str], entries: list[Entry]
+) -> Accepted:
+    """Keep the answer as being written, behind `entries`; if nothing stands before it, it has begun."""
     message = Message(
         id=answer.message_id,
         session_id=question.session_id,
@@ -164,7 +166,7 @@ def _promise(transaction: Transaction, question: Message, answer: NewAnswer, bus
         status="streaming",
         created_at=answer.timestamp,
         stream=question.stream,
-        after=end,
+        after=transaction.end(question.stream, behind=len(entries)),
         provider=answer.provider,
         model=answer.model,
         options=answer.options,
@@ -177,5 +179,7 @@ def _promise(transaction: Transaction, question: Message, answer: NewAnswer, bus
             (answer.owner, answer.idempotency.key, answer.idempotency.digest, message.id, answer.timestamp),
         )
     if not busy:
-        transaction.append(question.stream, [transcript.start(message, answer.timestamp)], answer.claim)
+        entries.append(transcript.start(message, answer.timestamp))
+    if entries:
+        transaction.append(question.stream, entries)
     return Accepted(question, message, busy=busy)

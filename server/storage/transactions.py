@@ -66,9 +66,10 @@ class Transaction:
         origin = self._batches.cursor(stream, 0)
         self._appended[stream] = Growth(Span(origin, origin))
 
-    def end(self, stream: Stream) -> Cursor:
-        """The tail as this transaction sees it."""
-        return self._batches.growth(self._connection, self._appended, stream).tail
+    def end(self, stream: Stream, behind: int = 0) -> Cursor:
+        """The tail as this transaction sees it, or as it will be when `behind` more events are appended."""
+        tail = self._batches.growth(self._connection, self._appended, stream).tail
+        return self._batches.cursor(stream, tail.seq + behind) if behind else tail
 
 
 class Append(NamedTuple):

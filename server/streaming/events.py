@@ -5,16 +5,19 @@ An event is encoded once, when it gets its place in the log. Everybody who reads
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-# ASCII only: raw U+2028 and a byte order mark break several SSE clients, and escapes break none.
-encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+from pydantic_core import to_json
 
 _CURSOR = re.compile(r"([a-z0-9]{1,16})-(0|[1-9][0-9]{0,15})")
+
+
+def encode(value: Any) -> str:
+    """JSON, in ASCII only: raw U+2028 and a byte order mark break several SSE clients, and escapes break none."""
+    return to_json(value, ensure_ascii=True, inf_nan_mode="null").decode("ascii")
 
 
 class BadCursor(ValueError):
