@@ -7,84 +7,138 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
 from urllib.request import getproxies
 
 import httpx2
 
+from server.chat.errors import ProviderError
 from server.providers.errors import MALFORMED, error, event_error, status_error
-from server.providers.lean_transport import LeanTransport
+from server.providers.lean_http import LeanHttp
 
 MAX_ERROR = 65_536  # bytes of an error's body that are read
 ERROR_TIMEOUT = 5.0  # seconds for it
-EVENT_STREAM = "text/event-stream"
+EVENT_STREAM = b"text/event-stream"
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
-def http_client(name: str, connect_timeout: float) -> httpx2.AsyncClient:
-    """A client that answers with plain event streams only, and raises ProviderError for anything else.
+class Body(Protocol):
+    """What an answer brings, piece by piece."""
 
-    `name` is the provider's, for the sentences; `connect_timeout` is in seconds. There is no other
-    timeout, since whoever waits for an answer knows for how long. Redirects are not followed, because
-    the key would go with them. At most `MAX_ERROR` bytes of an error are read.
-    """
-    if not getproxies():
-        return DirectClient(LeanTransport(connect_timeout), events_only(name))
-    return httpx2.AsyncClient(
-        timeout=httpx2.Timeout(None, connect=connect_timeout),
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30),
-        follow_redirects=False,
-        event_hooks={"response": [events_only(name)]},
-    )
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None: ...
 
 
-class DirectClient(httpx2.AsyncClient):
-    """Sends requests as they are. What httpx2 does around that (proxies, redirects, cookies, logins) is none of it
-    wanted here, and takes as long as the request itself.
+class HttpClient(Protocol):
+    """For answers that are plain event streams; anything else raises ProviderError.
+
+    There is no timeout but the one for connecting, since whoever waits for an answer knows for how long. Redirects are
+    not followed, because the key would go with them. At most `MAX_ERROR` bytes of an error are read.
     """
 
-    def __init__(
-        self, transport: httpx2.AsyncBaseTransport, check: Callable[[httpx2.Response], Awaitable[None]]
-    ) -> None:
-        super().__init__(transport=transport, timeout=None)
-        self._direct = transport
-        self._check = check
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Body:
+        """Raises ProviderError, httpx2.HTTPError and InvalidURL."""
+        ...
 
-    async def send(self, request: httpx2.Request, **how: Any) -> httpx2.Response:
-        response = await self._direct.handle_async_request(request)
-        try:
-            await self._check(response)
-        except BaseException:
-            await response.aclose()
-            raise
-        return response
+    async def aclose(self) -> None: ...
 
 
-def events_only(name: str) -> Callable[[httpx2.Response], Awaitable[None]]:
-    async def check(response: httpx2.Response) -> None:
-        plain = response.headers.get("content-encoding", "identity") == "identity"
-        kind = response.headers.get("content-type", EVENT_STREAM).partition(";")[0].strip().lower()
-        if response.status_code == 200 and kind == EVENT_STREAM and plain:
-            return
-        body = await read_json(response) if plain else None
-        if response.status_code != 200:
-            raise status_error(name, response.status_code, response.headers, body)
-        if isinstance(body, dict) and "error" in body:
-            raise event_error(name, body)
-        raise error(MALFORMED, name)
-
-    return check
+def http_client(name: str, connect_timeout: float) -> HttpClient:
+    """`name` is the provider's, for the sentences; `connect_timeout` is in seconds."""
+    return ProxiedClient(name, connect_timeout) if getproxies() else DirectClient(name, connect_timeout)
 
 
-async def read_json(response: httpx2.Response) -> object:
+def no_client() -> httpx2.AsyncClient:
+    """For an SDK's constructor: it asks the SDK for addresses and headers only, and sends nothing by it."""
+    return httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(501)))
+
+
+class DirectClient:
+    def __init__(self, name: str, connect_timeout: float) -> None:
+        self._name = name
+        self._http = LeanHttp(connect_timeout)
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Body:
+        response = await self._http.post(url, headers, body)
+        if is_event_stream(response.status, response.headers):
+            return response
+        raise await refused(self._name, response.status, response.headers, response)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+class ProxiedClient:
+    """Over httpx2, which finds the way through proxies."""
+
+    def __init__(self, name: str, connect_timeout: float) -> None:
+        self._name = name
+        self._http = httpx2.AsyncClient(
+            timeout=httpx2.Timeout(None, connect=connect_timeout),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30),
+            follow_redirects=False,
+        )
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Body:
+        # Not `build_request`, which would add headers of its own.
+        timeout = {"timeout": self._http.timeout.as_dict()}
+        request = httpx2.Request("POST", url, headers=headers, content=body, extensions=timeout)
+        response = await self._http.send(request, stream=True)
+        if is_event_stream(response.status_code, response.headers.raw):
+            return _Raw(response)
+        raise await refused(self._name, response.status_code, response.headers.raw, _Raw(response))
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+class _Raw:
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._response.aiter_raw()
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+def is_event_stream(status: int, headers: RawHeaders) -> bool:
+    """Whether it is a plain one. Without compression, a few bytes on the wire cannot become gigabytes here."""
+    kinds = [value for name, value in headers if name.lower() == b"content-type"]
+    kind = kinds[0].partition(b";")[0].strip().lower() if kinds else EVENT_STREAM
+    return status == 200 and kind == EVENT_STREAM and is_plain(headers)
+
+
+def is_plain(headers: RawHeaders) -> bool:
+    return all(value.lower() == b"identity" for name, value in headers if name.lower() == b"content-encoding")
+
+
+async def refused(name: str, status: int, headers: RawHeaders, body: Body) -> ProviderError:
+    """What it means that an answer is no event stream; its body is read and closed."""
+    try:
+        said = await read_json(body) if is_plain(headers) else None
+    finally:
+        await body.aclose()
+    if status != 200:
+        return status_error(name, status, httpx2.Headers(list(headers)), said)
+    if isinstance(said, dict) and "error" in said:
+        return event_error(name, said)
+    return error(MALFORMED, name)
+
+
+async def read_json(body: Body) -> object:
     """The body as JSON, or None if it is something else, too long, too slow or cut short."""
-    body = b""
+    read = b""
     try:
         async with asyncio.timeout(ERROR_TIMEOUT):
-            async for piece in response.aiter_raw():
-                body += piece
-                if len(body) > MAX_ERROR:
+            async for piece in body:
+                read += piece
+                if len(read) > MAX_ERROR:
                     return None
-        return json.loads(body)
+        return json.loads(read)
     except (ValueError, RecursionError, TimeoutError, httpx2.HTTPError):
         return None

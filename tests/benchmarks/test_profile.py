@@ -33,7 +33,7 @@ def test_a_table_says_where_the_cpu_goes() -> None:
 
 def test_a_sample_belongs_to_the_innermost_call_that_is_known() -> None:
     assert layer_of([("/lib/json/scanner.py", "scan"), FEED, ("/x/httpx2/_models.py", "aiter"), LOOP]) == DECODING
-    assert layer_of([("/x/server/providers/lean_transport.py", "read"), FEED, LOOP]) == HTTP
+    assert layer_of([("/x/server/providers/lean_http.py", "read"), FEED, LOOP]) == HTTP
     assert layer_of([LOOP]) == REST
 
 
