@@ -37,7 +37,7 @@ class Answer:
     prompt: Sequence[Turn] = ()
     stopped: BaseException | None = None
     task: asyncio.Task[None] | None = None
-    pump: asyncio.Task[None] | None = None
+    asking: bool = False  # its task is with the provider, and may be cancelled there
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     started_at: float = 0.0
     first_text_at: float | None = None
@@ -47,5 +47,5 @@ class Answer:
         """The first reason counts; only the end of the process overrides it."""
         if self.stopped is None or isinstance(why, Interrupted):
             self.stopped = why
-            if self.pump is not None:
-                self.pump.cancel()
+            if self.asking and self.task is not None:
+                self.task.cancel()

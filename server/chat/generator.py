@@ -132,13 +132,8 @@ class Generator:
             answer.draft = Draft(self._log, answer.message, answer.claim, answer.stop, self.tally)
             if not answer.begun and answer.stopped is None:
                 await self._begin(answer)
-            answer.pump = asyncio.create_task(self._pump(answer, answer.draft))
-            if answer.stopped is not None:
-                answer.pump.cancel()
-            overdue = self._end_in_time(answer)
-            await asyncio.wait([answer.pump])
-            overdue.cancel()
-            await self._finish(answer, answer.draft)
+            failure = await self._failure(answer, answer.draft)
+            await self._finish(answer, answer.draft, failure)
         except Fenced:
             # Somebody else has ended it: what they wrote stands.
             logger.warning("an answer was ended by another writer", extra=_named(answer.message))
@@ -156,20 +151,43 @@ class Generator:
         except Exception:
             logger.exception("an answer could not be ended; the next start will", extra=_named(answer.message))
 
+    async def _failure(self, answer: Answer, draft: Draft) -> BaseException | None:
+        """Ask the provider; what went wrong, if anything did.
+
+        `Answer.stop` cancels the task out of it, which spares every answer a second task.
+        """
+        if answer.stopped is not None:
+            return answer.stopped
+        overdue = self._end_in_time(answer)
+        answer.asking = True
+        try:
+            await self._ask(answer, draft)
+            return None
+        except asyncio.CancelledError as cancelled:
+            if answer.stopped is None and _told_to_cancel():
+                raise  # by nobody who knows of answers: the process ends
+            return cancelled
+        except Exception as error:
+            return error
+        finally:
+            answer.asking = False
+            overdue.cancel()
+            await _cancels_over()
+
     def _end_in_time(self, answer: Answer) -> asyncio.TimerHandle:
         total = self._limits.answer_timeout
         late = ProviderError("provider_timeout", f"the answer took longer than {total:g} s", retryable=True)
         return asyncio.get_running_loop().call_at(answer.started_at + total, answer.stop, late)
 
     async def _begin(self, answer: Answer) -> None:
-        """Outside the pump: cancelled in between, nobody would know whether the start is in the log."""
+        """Before the provider is asked: cancelled in between, nobody would know whether the start is in the log."""
         try:
             await self._store.begin(answer.message, answer.claim, self._start_of(answer))
             answer.begun = True
         except StorageUnavailable as unavailable:
             answer.stop(unavailable)
 
-    async def _pump(self, answer: Answer, draft: Draft) -> None:
+    async def _ask(self, answer: Answer, draft: Draft) -> None:
         """From the provider to the draft, until it is done; raises what went wrong."""
         answer.prompt = answer.prompt or await self._store.turns(answer.message)
         try:
@@ -241,11 +259,11 @@ class Generator:
         draft.finish = draft.usage = None
         draft.tell(transcript.retrying(message, attempt, delay, _provider_problem(message, error)))
 
-    async def _finish(self, answer: Answer, draft: Draft) -> None:
+    async def _finish(self, answer: Answer, draft: Draft, failure: BaseException | None) -> None:
         """Keep the answer as it ended. If the storage does not take it, try until it does."""
         entries = await draft.rest()
         delay = 0.1
-        error = answer.stopped or _failure(answer.pump)
+        error = answer.stopped or failure
         while True:
             message = self._ended(answer, draft, error)
             start = [] if answer.begun else [self._start_of(answer)]
@@ -294,9 +312,16 @@ class Generator:
         return asyncio.get_running_loop().time()
 
 
-def _failure(pump: asyncio.Task[None] | None) -> BaseException | None:
-    assert pump is not None
-    return asyncio.CancelledError() if pump.cancelled() else pump.exception()
+async def _cancels_over() -> None:
+    """If this task was told to cancel and has not done so yet, it does so here, where it is caught."""
+    if _told_to_cancel():
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+
+
+def _told_to_cancel() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _provider_problem(message: Message, error: ProviderError) -> dict[str, Any]:

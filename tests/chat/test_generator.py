@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -15,7 +15,7 @@ import pytest
 from server.chat import transcript
 from server.chat.models import Message, Options, sha256
 from server.chat.patience import Limits
-from server.chat.provider import Finish, FinishReason, Source, Sources, Text, Thinking, Turn, Usage
+from server.chat.provider import Delta, Finish, FinishReason, Prompt, Source, Sources, Text, Thinking, Turn, Usage
 from server.chat.recovery import recover
 from tests.chat.chatting import QUICK, Chat, Disk, Scripted, Step, answering, chatting, failing
 from tests.storage.kept import OWNER, keep, said, types
@@ -200,6 +200,18 @@ async def test_a_mistake_of_ours_ends_the_answer_and_says_nothing_of_it(path: Pa
         assert "inside" not in json.dumps(end)
 
 
+async def test_a_provider_that_cancels_itself_ends_the_answer(path: Path) -> None:
+    class Confused(Scripted):
+        async def stream(self, prompt: Prompt) -> AsyncIterator[Delta]:
+            yield Text("half")
+            raise asyncio.CancelledError
+
+    async with chatting(path, Confused()) as chat:
+        message = await chat.answer()
+        assert message.content == "half"
+        assert (await whole(chat, message))["problem"]["code"] == "internal"
+
+
 # Another provider.
 
 
@@ -363,6 +375,25 @@ async def test_stopped_at_any_moment_an_answer_ends_once(path: Path) -> None:
             await chat.generator.cancel(accepted.answer.id)
             assert (await whole(chat, await chat.message(accepted)))["status"] in ("cancelled", "completed")
         assert chat.provider.open == chat.generator.count == 0
+
+
+async def test_stopping_in_the_very_turn_in_which_the_provider_ends(path: Path) -> None:
+    class Last(Scripted):
+        async def stream(self, prompt: Prompt) -> AsyncIterator[Delta]:
+            yield Text("whole")
+            await asked.wait()
+            stopping = chat.generator.cancel(accepted.answer.id)
+            stopping.send(None)  # up to where it waits; nothing here waits any more
+            yield Finish("stop")
+            stopping.close()
+
+    asked = asyncio.Event()
+    async with chatting(path, Last()) as chat:
+        accepted = await chat.ask()
+        asked.set()
+        message = await chat.end(accepted)
+        assert message.content == "whole"
+        assert (await whole(chat, message))["status"] == "cancelled"
 
 
 # One after the other.
