@@ -11,10 +11,11 @@ import json
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -91,7 +92,7 @@ class ChatService:
         self._accepting: Counter[str] = Counter()
         self._retention = retention
         self._clock = clock
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._works: set[asyncio.Future[Any]] = set()
 
     @property
     def answers(self) -> int:
@@ -133,7 +134,7 @@ class ChatService:
         if message.role != "assistant":
             raise NotActive("a question cannot be stopped; stop the answer to it")
         if message.status == "streaming":
-            await self._finish_even_if_left(self._cancel(message_id))
+            await self._carry_through(self._cancel(message_id))
         return (await self.message(owner, message_id)).message
 
     async def ended(self, message_id: str, timeout: float) -> bool:
@@ -197,7 +198,7 @@ class ChatService:
 
     async def delete_session(self, owner: str, session_id: str) -> None:
         """Gone for its owner at once; its answers are stopped, its readers told, then its rows deleted."""
-        await self._finish_even_if_left(self._delete(owner, session_id))
+        await self._carry_through(self._delete(owner, session_id))
 
     # Housekeeping.
 
@@ -211,10 +212,10 @@ class ChatService:
         """Accept nothing more, give the answers `grace` seconds, interrupt the rest."""
         self.draining = True
         until = monotonic() + grace
-        if self._tasks:
+        if self._works:
             # What was accepted becomes an answer. Not for ever: somebody may wait for an answer to stop
             # that cannot be ended, since the storage fails.
-            await asyncio.wait(self._tasks, timeout=max(grace, ACCEPTING))
+            await asyncio.wait(self._works, timeout=max(grace, ACCEPTING))
         await self._generator.drain(max(until - monotonic(), 0))
 
     def _new_answer(self, owner: str, how: How, known: Idempotency | None) -> NewAnswer:
@@ -241,11 +242,11 @@ class ChatService:
         owner: str,
         how: How,
         known: Idempotency | None,
-        accept: Callable[[NewAnswer], Coroutine[Any, Any, Accepted]],
+        accept: Callable[[NewAnswer], asyncio.Future[Accepted]],
     ) -> Accepted:
         try:
             answer = self._new_answer(owner, how, known)
-            return await self._finish_even_if_left(self._accept_new(answer, how, accept))
+            return await self._accept_new(answer, how, accept)
         except (Draining, Overloaded, RateLimited):
             # Nothing new; but what was accepted before needs no room.
             accepted = await self._store.replay(owner, known)
@@ -254,28 +255,24 @@ class ChatService:
             return accepted
 
     async def _accept_new(
-        self, answer: NewAnswer, how: How, accept: Callable[[NewAnswer], Coroutine[Any, Any, Accepted]]
+        self, answer: NewAnswer, how: How, accept: Callable[[NewAnswer], asyncio.Future[Accepted]]
     ) -> Accepted:
-        with self._room_for(answer.owner):
-            accepted = await accept(answer)
-            if not accepted.replayed:
-                self._start(accepted, answer, how)
-        return accepted
-
-    @contextmanager
-    def _room_for(self, owner: str) -> Iterator[None]:
-        """Room for one more answer of `owner`. Raises RateLimited."""
+        """Raises RateLimited. A caller that goes away takes nothing back: what was accepted is answered."""
         limit = self._max_answers_each
-        if limit is not None and self._generator.count_of(owner) + self._accepting[owner] >= limit:
+        if limit is not None and self._generator.count_of(answer.owner) + self._accepting[answer.owner] >= limit:
             raise RateLimited(f"{limit} answers of yours are being written already")
         # Those that are not yet the generator's count too, or a burst would pass.
-        self._accepting[owner] += 1
-        try:
-            yield
-        finally:
-            self._accepting[owner] -= 1
-            if not self._accepting[owner]:
-                del self._accepting[owner]
+        self._accepting[answer.owner] += 1
+        accepting = self._own(accept(answer))
+        accepting.add_done_callback(partial(self._accepted, answer, how))
+        return await _in_any_case(accepting)
+
+    def _accepted(self, answer: NewAnswer, how: How, accepting: asyncio.Future[Accepted]) -> None:
+        self._accepting[answer.owner] -= 1
+        if not self._accepting[answer.owner]:
+            del self._accepting[answer.owner]
+        if accepting.exception() is None and not accepting.result().replayed:
+            self._start(accepting.result(), answer, how)
 
     def _start(self, accepted: Accepted, answer: NewAnswer, how: How) -> None:
         begun = not accepted.busy
@@ -285,7 +282,7 @@ class ChatService:
         self._generator.start(Answer(accepted.answer, answer.claim, how.api_keys, begun, answer.owner, prompt=prompt))
         if how.on_busy == "interrupt":
             for message_id in accepted.busy:
-                self._own(self._generator.cancel(message_id))
+                self._own(asyncio.create_task(self._generator.cancel(message_id)))
 
     async def _cancel(self, message_id: str) -> None:
         await self._store.request_cancel(message_id)
@@ -297,25 +294,28 @@ class ChatService:
             await self._generator.cancel(message_id)
         await self._store.purge_session(stream)
 
-    async def _finish_even_if_left(self, work: Coroutine[Any, Any, Result]) -> Result:
+    async def _carry_through(self, work: Coroutine[Any, Any, Result]) -> Result:
         """A caller that goes away takes nothing back: what was begun is carried through."""
-        task = self._own(work)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(_noted)
-            raise
+        return await _in_any_case(self._own(asyncio.create_task(work)))
 
-    def _own(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    def _own(self, work: asyncio.Future[Result]) -> asyncio.Future[Result]:
+        self._works.add(work)
+        work.add_done_callback(self._works.discard)
+        return work
 
 
-def _noted(task: asyncio.Task[Any]) -> None:
+async def _in_any_case(work: asyncio.Future[Result]) -> Result:
+    """What comes of it; it goes on if nobody waits any more."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        work.add_done_callback(_noted)
+        raise
+
+
+def _noted(work: asyncio.Future[Any]) -> None:
     """Nobody waits for what it raises: a refusal is then no news, anything else is."""
-    error = None if task.cancelled() else task.exception()
+    error = None if work.cancelled() else work.exception()
     if error is not None and not isinstance(error, ChatError):
         logger.error("what somebody had asked for and left failed", exc_info=error)
 

@@ -6,6 +6,7 @@ Everything that changes more than one thing is one transaction here, together wi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -73,14 +74,15 @@ class Unfinished:
 class Store(Protocol):
     """Raises, besides what is named: StorageUnavailable when the storage does not do its part."""
 
-    async def ask(self, question: NewQuestion, answer: NewAnswer) -> Accepted:
+    def ask(self, question: NewQuestion, answer: NewAnswer) -> asyncio.Future[Accepted]:
         """Keep a question and the promise of an answer; the session is created if it is not there.
 
-        Raises Busy (only for `reject`), Invalid (parent_id), IdempotencyKeyReused.
+        Begun with the call. Raises (through the future) Busy (only for `reject`), Invalid (parent_id),
+        IdempotencyKeyReused.
         """
         ...
 
-    async def ask_again(self, message_id: str, answer: NewAnswer) -> Accepted:
+    def ask_again(self, message_id: str, answer: NewAnswer) -> asyncio.Future[Accepted]:
         """The promise of another answer to the question of `message_id`. Raises NotFound too."""
         ...
 

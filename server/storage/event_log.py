@@ -121,13 +121,12 @@ class SqliteEventLog:
 
     # For the store.
 
-    async def transact(self, body: Callable[[Transaction], Result]) -> Result:
-        """Run `body` in a transaction of its own; what it raises undoes it and is raised here.
+    def transact(self, body: Callable[[Transaction], Result]) -> Future[Result]:
+        """Run `body` in a transaction of its own; what it raises undoes it and is raised through the future.
 
         It may run twice: change nothing in it but the database.
         """
-        result: Result = await self.writer.submit(Body(body))
-        return result
+        return self.writer.submit(Body(body))
 
     def forget(self, stream: Stream) -> None:
         """The session is gone: whoever still reads it finds out now."""

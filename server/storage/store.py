@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from asyncio import Future
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -51,13 +52,13 @@ class SqliteStore:
 
     # Answers.
 
-    async def ask(self, question: NewQuestion, answer: NewAnswer) -> Accepted:
-        return await self._transact(
+    def ask(self, question: NewQuestion, answer: NewAnswer) -> Future[Accepted]:
+        return self._transact(
             lambda transaction: accepting.ask(transaction, self._log.run, question, answer, self._max_queued)
         )
 
-    async def ask_again(self, message_id: str, answer: NewAnswer) -> Accepted:
-        return await self._transact(
+    def ask_again(self, message_id: str, answer: NewAnswer) -> Future[Accepted]:
+        return self._transact(
             lambda transaction: accepting.ask_again(transaction, message_id, answer, self._max_queued)
         )
 
@@ -207,8 +208,8 @@ class SqliteStore:
             self._log.trimmed(stream, place)
             oldest = place.seq
 
-    async def _transact(self, body: Callable[[Transaction], Result]) -> Result:
-        return await self._log.transact(body)
+    def _transact(self, body: Callable[[Transaction], Result]) -> Future[Result]:
+        return self._log.transact(body)
 
 
 def _delete_events(stream: Stream, upto: int, transaction: Transaction) -> Cursor | None:
