@@ -173,9 +173,10 @@ class Application:
         sockets = WebSocketAPI(self.service, self.connections, settings.stream_send_timeout)
         described = [
             route
+            # Routes are tried in this order: first what is asked for most.
             for part in (
-                SessionsAPI(self.service, logs, settings.max_body),
                 MessagesAPI(self.service, logs, settings.max_body),
+                SessionsAPI(self.service, logs, settings.max_body),
                 TicketsAPI(self.service, self._tickets),
                 ProvidersAPI(self.providers),
                 streams,

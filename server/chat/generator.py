@@ -279,7 +279,7 @@ class Generator:
                 delay = min(delay * 2, 1.0)
 
     def _ended(self, answer: Answer, draft: Draft, error: BaseException | None) -> Message:
-        message = replace(
+        return replace(
             answer.message,
             content=draft.content,
             thinking=draft.thinking,
@@ -287,15 +287,8 @@ class Generator:
             usage=usage_of(draft, answer.prompt),
             timings=self._timings(answer),
             finished_at=timestamp(self._clock()),
+            **_outcome(answer.message, draft, error),
         )
-        if error is None:
-            assert draft.finish is not None
-            return replace(message, status="completed", finish_reason=draft.finish.reason)
-        if isinstance(error, Cancelled):
-            return replace(message, status="cancelled", finish_reason="cancelled")
-        if isinstance(error, Interrupted):
-            return replace(message, status="interrupted", problem=interrupted(message.id))
-        return replace(message, status="failed", problem=_problem_of(message, error))
 
     def _timings(self, answer: Answer) -> dict[str, Any]:
         first = answer.first_text_at
@@ -322,6 +315,17 @@ async def _cancels_over() -> None:
 def _told_to_cancel() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _outcome(message: Message, draft: Draft, error: BaseException | None) -> dict[str, Any]:
+    if error is None:
+        assert draft.finish is not None
+        return {"status": "completed", "finish_reason": draft.finish.reason}
+    if isinstance(error, Cancelled):
+        return {"status": "cancelled", "finish_reason": "cancelled"}
+    if isinstance(error, Interrupted):
+        return {"status": "interrupted", "problem": interrupted(message.id)}
+    return {"status": "failed", "problem": _problem_of(message, error)}
 
 
 def _provider_problem(message: Message, error: ProviderError) -> dict[str, Any]:

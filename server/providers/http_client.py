@@ -27,6 +27,11 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 class Body(Protocol):
     """What an answer brings, piece by piece."""
 
+    @property
+    def over(self) -> bool:
+        """Whether its end has come already, as far as that is known."""
+        ...
+
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
     async def aclose(self) -> None: ...
@@ -96,6 +101,8 @@ class ProxiedClient:
 
 
 class _Raw:
+    over = False
+
     def __init__(self, response: httpx2.Response) -> None:
         self._response = response
 

@@ -94,6 +94,10 @@ class Response:
         self._connection = connection
         self._closed = False
 
+    @property
+    def over(self) -> bool:
+        return self._connection.over
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
@@ -202,10 +206,14 @@ class _Connection(asyncio.Protocol):
             raise self._error or _truncated()
         return b""
 
+    @property
+    def over(self) -> bool:
+        return self.answer.complete and not self.answer.pieces
+
     def rest(self) -> bool:
         """Whether the answer is read to its end, and another request can follow."""
         self._idle_since = self._loop.time()
-        return self.usable() and self.answer.complete and self.answer.keep_alive and not self.answer.pieces
+        return self.over and self.answer.keep_alive and self.usable()
 
     def usable(self) -> bool:
         return self._transport is not None and self._loop.time() - self._idle_since < KEEPALIVE

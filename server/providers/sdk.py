@@ -117,7 +117,8 @@ class SDKProvider(ABC):
                     for delta in answer.feed(piece):
                         yield delta
                     if answer.done:
-                        await _drain(pieces)
+                        if not body.over:
+                            await _drain(pieces)
                         break
         except Exception as problem:
             failure = provider_error(self.name, problem, answering)
