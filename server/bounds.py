@@ -10,13 +10,13 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import MAX_LINE_LENGTH
 
-from server.lean_connections import LeanHttp, LeanWebSocket
+from server.lean_connections import GatheringTransport, LeanHttp, LeanWebSocket
 
 FRAMES = 1_000  # a second: whole ones, pieces, pings and pongs
 PIECES = 1_024  # of one message, which may have 1 MiB: empty ones would add up to no size at all
@@ -49,25 +49,20 @@ class _TooLarge(Exception):
     """The head of a request."""
 
 
-class ClosingTransport:
+class ClosingTransport(GatheringTransport):
     """A transport whose `close` does not wait for ever for a peer that takes nothing.
 
     `linger`: seconds that the peer has to take what was sent before.
     """
 
-    __slots__ = ("_linger", "_transport", "is_closing", "write")
+    __slots__ = ("_linger",)
 
     def __init__(self, transport: asyncio.Transport, linger: float) -> None:
-        self.is_closing = transport.is_closing
-        self.write = transport.write
-        self._transport = transport
+        super().__init__(transport)
         self._linger = linger
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
     def close(self) -> None:
-        self._transport.close()
+        super().close()
         if self._transport.get_write_buffer_size():
             asyncio.get_running_loop().call_later(self._linger, self._give_up)
 
@@ -95,8 +90,11 @@ class BoundedHttp(LeanHttp):
         self._stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, ClosingTransport(transport, self._bounds.stuck)))
+        super().connection_made(transport)
         self._arm(self._bounds.head_timeout)
+
+    def _gathering(self, transport: asyncio.Transport) -> GatheringTransport:
+        return ClosingTransport(transport, self._bounds.stuck)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()

@@ -4,7 +4,7 @@ Each makes three to six queues of 700 bytes that stay empty. And where an object
 keeps their names for itself, in 1.6 kB; so those of derived classes, and some of the base's, are in `__slots__`.
 
 And with a short way to the socket for pieces of a stream: through `send` each is a dictionary and a coroutine, which
-takes as long as the system's own work.
+takes as long as the system's own work. What a response begins with goes out in one piece.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from server.streaming.signal import Signal
 
 WRITE_NOW = "xionimus.write_now"  # in the scope of a request: a WriteNow, for a response whose length is not told
 
+MAX_GATHERED = 65_536  # bytes
+
+Piece = bytes | bytearray | memoryview
+
 
 class WriteNow(Protocol):
     def __call__(self, piece: bytes) -> bool:
@@ -28,6 +32,48 @@ class WriteNow(Protocol):
         its end. To somebody who is gone everything is written.
         """
         ...
+
+
+class GatheringTransport:
+    """A transport that can send what is written to it in one turn of the loop as one piece.
+
+    A response begins with three: its head, the first event, and what there is already. Each would be a packet.
+    """
+
+    __slots__ = ("_gathered", "_transport", "is_closing", "write")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.is_closing = transport.is_closing
+        self.write = transport.write
+        self._transport = transport
+        self._gathered = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def gather(self) -> None:
+        """Send what is written next with what follows it in the same turn."""
+        self.write = self._write_first
+
+    def close(self) -> None:
+        self._let_go()
+        self._transport.close()
+
+    def _write_first(self, data: Piece) -> None:
+        asyncio.get_running_loop().call_soon(self._let_go)
+        self.write = self._write_more
+        self._write_more(data)
+
+    def _write_more(self, data: Piece) -> None:
+        self._gathered += data
+        if len(self._gathered) > MAX_GATHERED:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self.write = self._transport.write
+        if self._gathered:
+            gathered, self._gathered = self._gathered, b""
+            self.write(gathered)
 
 
 class LeanHttp(HttpToolsProtocol):
@@ -38,8 +84,12 @@ class LeanHttp(HttpToolsProtocol):
         self.pipeline = cast(Any, _Pipeline())
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.flow = _Flow(transport)
+        gathering = cast(asyncio.Transport, self._gathering(transport))
+        super().connection_made(gathering)
+        self.flow = _Flow(gathering)
+
+    def _gathering(self, transport: asyncio.Transport) -> GatheringTransport:
+        return GatheringTransport(transport)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         signal = Signal()
@@ -48,6 +98,7 @@ class LeanHttp(HttpToolsProtocol):
         cycle.message_event = cast(asyncio.Event, signal)
         # Not the cycle's own method: that would make it garbage which only the collector finds.
         cast(dict[str, Any], cycle.scope)[WRITE_NOW] = partial(_write_now, self.transport, self.flow)
+        cast(GatheringTransport, self.transport).gather()
         super()._start_asgi_task(cycle, app)
 
 

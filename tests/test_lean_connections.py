@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from server.lean_connections import WRITE_NOW, LeanHttp
+from server.lean_connections import MAX_GATHERED, WRITE_NOW, GatheringTransport, LeanHttp
 from tests.access.raw import exchange
 from tests.serving import ServerProcess
 
@@ -85,6 +85,53 @@ async def test_to_somebody_who_is_gone_everything_is_written() -> None:
         await reader.readline()
         writer.close()
         assert await asyncio.wait_for(told, 10) == [True] * 10
+
+
+class Wire(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.pieces.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.pieces.append(b"closed")
+
+
+@pytest.mark.anyio
+async def test_what_a_response_begins_with_goes_out_in_one_piece() -> None:
+    wire = Wire()
+    transport = GatheringTransport(wire)
+    for _ in range(2):
+        transport.gather()
+        await asyncio.sleep(0)
+        for piece in (b"head ", b"first ", b"second"):
+            transport.write(piece)
+        assert wire.pieces == []
+        await asyncio.sleep(0)
+        transport.write(b"third")
+        assert wire.pieces == [b"head first second", b"third"]
+        wire.pieces.clear()
+
+
+@pytest.mark.anyio
+async def test_what_is_gathered_has_a_bound_and_goes_out_before_the_end() -> None:
+    wire = Wire()
+    transport = GatheringTransport(wire)
+    transport.gather()
+    transport.write(b"head")
+    transport.write(bytes(MAX_GATHERED))
+    transport.write(b"next")
+    assert wire.pieces == [b"head" + bytes(MAX_GATHERED), b"next"]
+    transport.gather()
+    transport.write(b"last")
+    transport.close()
+    await asyncio.sleep(0)
+    assert wire.pieces[2:] == [b"last", b"closed"]
 
 
 async def answer(app: ASGIApp) -> bytes:
