@@ -30,7 +30,7 @@ from server.api.reading import LogResponses
 from server.api.sessions import SessionsAPI
 from server.api.stream import StreamAPI
 from server.api.websocket import WebSocketAPI, nowhere
-from server.chat.errors import ChatError
+from server.chat.errors import ChatError, StorageUnavailable
 from server.chat.generator import Generator
 from server.chat.patience import Limits
 from server.chat.recovery import recover
@@ -49,6 +49,7 @@ from server.transports.outside import Outside
 logger = logging.getLogger(__name__)
 
 HOUSEKEEPING = 600.0  # seconds between looks for what has expired
+INDEXING = 1.0  # seconds by which the search's index is behind
 
 # In a wheel the page lies inside the package; in a checkout beside it. What was fetched is always inside.
 _PACKAGE = Path(__file__).parent
@@ -148,10 +149,12 @@ class Application:
             if not self._opened:
                 await self.open()
             housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+            indexing = asyncio.create_task(self._keep_index(), name="indexing")
             watching = asyncio.create_task(self._lag.watch(), name="loop lag")
             yield
             await self.drain()
             housekeeping.cancel()
+            indexing.cancel()
             watching.cancel()
             await self.providers.aclose()
             await self._log.aclose()
@@ -165,6 +168,17 @@ class Application:
             except Exception:
                 logger.exception("housekeeping failed; it is tried again")
             await asyncio.sleep(HOUSEKEEPING)
+
+    async def _keep_index(self) -> None:
+        while True:
+            await asyncio.sleep(INDEXING)
+            try:
+                await self._store.index()
+            except StorageUnavailable:
+                pass  # what is not indexed is found all the same
+            except Exception:
+                logger.exception("the search's index is kept up no more; what is not in it is found, but more slowly")
+                return
 
     def _starlette(self) -> Starlette:
         settings = self.settings

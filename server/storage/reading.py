@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from server.chat import transcript
 from server.chat.errors import Invalid, NotFound
@@ -15,6 +14,7 @@ from server.storage.database import Connection, Row
 from server.storage.event_rows import event_of, load_span
 from server.storage.landmarks import rows_from
 from server.storage.rows import SELECT_MESSAGE, message_of, session_of
+from server.storage.search import matching
 from server.storage.transactions import Transaction
 from server.streaming.log import Claim, Stream
 
@@ -129,18 +129,3 @@ def with_events(connection: Connection, message: Message) -> tuple[Message, tran
     rows = rows_from(connection, message.stream, message.after.seq + 1)
     written = transcript.fold(event_of(message.stream, row) for row in rows if row["message_id"] == message.id)
     return replace(message, content=written.content, thinking=written.thinking, sources=tuple(written.sources)), written
-
-
-def matching(query: str) -> tuple[str, dict[str, Any]]:
-    """A condition on sessions. The index knows runs of three characters; shorter ones are looked for."""
-    if not query:
-        return "", {}
-    if len(query) < 3 or "\0" in query:
-        inside = "SELECT session FROM messages WHERE INSTR(lowered(content), :text)"
-    else:
-        inside = """SELECT session FROM messages WHERE key IN (
-            SELECT rowid FROM message_search WHERE message_search MATCH :match)"""
-    return (
-        f" AND (INSTR(lowered(title), :text) OR key IN ({inside}))",
-        {"text": query.lower(), "match": '"' + query.replace('"', '""') + '"'},
-    )

@@ -82,6 +82,27 @@ async def test_events_of_the_first_version_are_kept(database: Database, monkeypa
         await run(database, "INSERT INTO events (session, seq, run, type, body) VALUES (1, 3, '', '', '')")
 
 
+async def test_the_search_index_of_the_third_version_is_kept(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "scripts", lambda: scripts()[:3])
+    await database.write(migrate)
+    insert = """INSERT INTO messages (id, session, role, status, content, created_at, after_epoch, after_seq)
+                VALUES (?, 1, 'user', 'completed', ?, '', '', 0)"""
+    await run(
+        database, "INSERT INTO sessions (owner, id, created_at, updated_at, oldest_run) VALUES ('o', 's', '', '', '')"
+    )
+    messages = [("one", "first words"), ("two", "second words")]
+    await database.write(lambda connection: connection.execute_many(insert, messages))
+    monkeypatch.undo()
+    await database.write(migrate)
+    found = "SELECT rowid FROM message_search WHERE message_search MATCH 'words'"
+    assert len(await run(database, found)) == 2
+    assert await run(database, "SELECT * FROM unindexed") == []
+    await run(database, "DELETE FROM messages WHERE id = 'one'")
+    assert len(await run(database, found)) == 1
+
+
 async def test_a_step_that_fails_leaves_the_version_before_it(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import math
+import sqlite3
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from server.chat.errors import StorageUnavailable
+from server.storage import search
+from tests.chat.chatting import Disk
 from tests.storage.kept import NOON, OWNER, Kept, keep
 
 pytestmark = pytest.mark.anyio
@@ -27,13 +33,26 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": True}
 
 
-@pytest.fixture(scope="module")
-async def filled(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kept]:
+@pytest.fixture(scope="module", params=["not indexed yet", "indexed"])
+async def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kept]:
     """For tests that only read."""
     async with keep(tmp_path_factory.mktemp("search") / "xionimus.db") as kept:
         for session, (question, reply) in SESSIONS.items():
             await kept.answer(question, reply, session=session)
+        if request.param == "indexed":
+            await kept.store.index()
+            assert await unindexed(kept) == 0
         yield kept
+
+
+async def unindexed(kept: Kept) -> int:
+    [(count,)] = await kept.rows("SELECT COUNT(*) FROM unindexed")
+    return int(count)
+
+
+async def indexed(kept: Kept, text: str) -> int:
+    """In how many messages the index has found it."""
+    return len(await kept.rows("SELECT rowid FROM message_search WHERE message_search MATCH ?", f'"{text}"'))
 
 
 @pytest.mark.parametrize(
@@ -122,9 +141,65 @@ async def test_an_answer_is_found_when_it_has_ended(kept: Kept) -> None:
     assert await found(kept, "eleven") == {"s"}
 
 
-async def test_what_was_deleted_is_not_found_and_not_in_the_index(kept: Kept) -> None:
+@pytest.mark.parametrize("first", [True, False])
+async def test_what_was_deleted_is_not_found_and_not_in_the_index(kept: Kept, first: bool) -> None:
     await kept.answer("日志", "日志是一系列有序的记录。")
+    if first:
+        await kept.store.index()
+        assert await indexed(kept, "日志是") == 1
     stream, _ = await kept.store.hide_session(OWNER, "s")
     assert await found(kept, "日志是") == set()
     await kept.store.purge_session(stream)
-    assert await kept.rows("SELECT rowid FROM message_search WHERE message_search MATCH '\"日志是\"'") == []
+    await kept.store.index()
+    assert await indexed(kept, "日志是") == await unindexed(kept) == 0
+    await kept.rows("INSERT INTO message_search (message_search, rank) VALUES ('integrity-check', 1)")
+
+
+async def test_the_index_follows_in_steps(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "CHARACTERS", 60)
+    monkeypatch.setattr(search, "MESSAGES", 5)
+    sizes = [10, 70, 10, 10, 10, 50, 10, *[1] * 7]
+    for number, size in enumerate(sizes):
+        await kept.ask("wanted" + "." * (size - 6), session=f"s{number}")
+    steps = []
+    before = await unindexed(kept)
+    while await kept.log.transact(search.index_some):
+        steps.append(before - (before := await unindexed(kept)))
+        assert await found(kept, "wanted") == {f"s{number}" for number, size in enumerate(sizes)}
+    assert steps == [1, 1, 3, 2, 5, 2]
+    assert await indexed(kept, "wanted") == len(sizes)
+
+
+async def test_it_follows_what_the_last_process_left(path: Path) -> None:
+    async with keep(path) as kept:
+        await kept.answer("a question", "eleven words")
+    async with keep(path) as kept:
+        assert await unindexed(kept) == 2
+        await kept.store.index()
+        assert await indexed(kept, "eleven words") == 1
+
+
+async def test_it_goes_on_when_the_storage_works_again(kept: Kept) -> None:
+    await kept.answer("a question", "eleven words")
+    disk = Disk(kept.database)
+    disk.room = 0
+    with pytest.raises(StorageUnavailable):
+        await kept.store.index()
+    assert await found(kept, "eleven") == {"s"}
+    disk.room = math.inf
+    await kept.store.index()
+    assert await indexed(kept, "eleven words") == 1
+
+
+async def test_where_nothing_was_said_nothing_is_written(kept: Kept) -> None:
+    await kept.answer("a question", "eleven words")
+    await kept.store.index()
+    commits = kept.log.writer.tally.commits
+    await kept.store.index()
+    assert kept.log.writer.tally.commits == commits
+
+
+async def test_a_text_that_the_index_has_cannot_change(kept: Kept) -> None:
+    await kept.answer("a question", "eleven words")
+    with pytest.raises(sqlite3.IntegrityError, match="written once"):
+        await kept.database.write(lambda connection: connection.fetch_all("UPDATE messages SET content = 'other'"))

@@ -1,0 +1,61 @@
+"""The search in what was said: by an index that follows a moment behind.
+
+To index a text takes as long as to keep it, for what is written, and many together far less. So a commit lists its
+texts in `unindexed`, and these are searched as they are until their turn has come.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.storage.transactions import Transaction
+
+MESSAGES = 100  # that are indexed in one transaction,
+CHARACTERS = 65_536  # if they are not longer than this together; but always one
+
+SELECT_UNINDEXED = """
+    SELECT key, LENGTH(content) AS length FROM unindexed JOIN messages ON messages.key = unindexed.message
+    ORDER BY key LIMIT ?
+"""
+
+INDEX = """
+    INSERT INTO message_search (rowid, content)
+    SELECT key, content FROM unindexed JOIN messages ON messages.key = unindexed.message WHERE key <= ?
+"""
+
+FOUND = """
+    SELECT session FROM messages WHERE key IN (SELECT rowid FROM message_search WHERE message_search MATCH :match)
+    UNION ALL
+    SELECT session FROM unindexed JOIN messages ON messages.key = unindexed.message
+    WHERE INSTR(lowered(content), :text)
+"""
+
+
+def index_some(transaction: Transaction) -> bool:
+    """Index the oldest texts that are not yet; whether there may be more."""
+    rows = transaction.fetch_all(SELECT_UNINDEXED, (MESSAGES,))
+    if not rows:
+        return False
+    last, size = rows[0]["key"], 0
+    for row in rows:
+        size += row["length"]
+        if size > CHARACTERS:
+            break
+        last = row["key"]
+    transaction.fetch_all(INDEX, (last,))
+    transaction.fetch_all("DELETE FROM unindexed WHERE message <= ?", (last,))
+    return True
+
+
+def matching(query: str) -> tuple[str, dict[str, Any]]:
+    """A condition on sessions. The index knows runs of three characters; shorter ones are looked for."""
+    if not query:
+        return "", {}
+    if len(query) < 3 or "\0" in query:
+        inside = "SELECT session FROM messages WHERE INSTR(lowered(content), :text)"
+    else:
+        inside = FOUND
+    return (
+        f" AND (INSTR(lowered(title), :text) OR key IN ({inside}))",
+        {"text": query.lower(), "match": '"' + query.replace('"', '""') + '"'},
+    )
