@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from server.streaming.events import Cursor
 from server.streaming.log import Stream
+from server.streaming.values import value
 
 MessageStatus = Literal["streaming", "completed", "cancelled", "failed", "interrupted"]
 OnBusy = Literal["reject", "interrupt", "enqueue"]
@@ -46,7 +47,7 @@ def title_of(question: str) -> str:
     return (head[:cut] if cut > TITLE_LENGTH // 2 else head) + "…"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Options:
     """What a request may set about how it is answered; kept, so that it can be answered again alike."""
 
@@ -56,7 +57,7 @@ class Options:
     system: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Session:
     id: str
     title: str
@@ -68,7 +69,7 @@ class Session:
         return {**asdict(self), "active": list(self.active)}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """`content` is the text so far while the status is `streaming`, then the whole text."""
 
@@ -117,7 +118,7 @@ class Message:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MessageAt:
     """A message, and the cursor from which the log continues it exactly."""
 
@@ -125,7 +126,7 @@ class MessageAt:
     cursor: Cursor
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class History:
     """A page of messages, oldest first, as they were at `cursor`."""
 
@@ -134,7 +135,7 @@ class History:
     has_more: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sessions:
     sessions: Sequence[Session]
     has_more: bool

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 from server.chat.answer import Answer
 from server.chat.errors import ProviderError
+from server.streaming.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Limits:
     """Times in seconds, lengths in characters."""
 

@@ -6,14 +6,15 @@ Deltas live in memory and have no ids; `generator.py` turns them into events of 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from server.streaming.values import value
 
 Role = Literal["user", "assistant"]
 FinishReason = Literal["stop", "length", "content_filter"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Turn:
     """One message of the history a provider is asked to continue."""
 
@@ -21,7 +22,7 @@ class Turn:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Prompt:
     """What a provider is asked. `turns` is not empty and ends with the user's."""
 
@@ -38,34 +39,34 @@ class Prompt:
         return f"Prompt(model={self.model!r}, turns={len(self.turns)})"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Text:
     """The next piece of the answer; not empty."""
 
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Thinking:
     """The next piece of the reasoning; not empty."""
 
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Source:
     url: str
     title: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sources:
     """Citations found so far that were not told before."""
 
     sources: Sequence[Source]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Usage:
     """Tokens as the provider counts them. May come more than once: the last one holds."""
 
@@ -73,7 +74,7 @@ class Usage:
     output_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Finish:
     """The provider said that the answer is whole, and why it ended."""
 
@@ -83,13 +84,13 @@ class Finish:
 Delta = Text | Thinking | Sources | Usage | Finish
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ModelInfo:
     id: str
     thinking: bool = False  # whether `ultra_thinking` changes anything
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProviderInfo:
     """What `GET /api/providers` tells about one provider."""
 

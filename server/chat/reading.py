@@ -5,7 +5,6 @@ was asked for. Every transport frames what this yields.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 from typing import Literal, Protocol
@@ -14,6 +13,7 @@ from server.chat.errors import NotFound
 from server.chat.models import Message, now, timestamp
 from server.streaming.events import Cursor, Event, encode
 from server.streaming.log import CursorReset, EventLog, Span, Stream, UnknownStream, follow
+from server.streaming.values import value
 
 ENDS = frozenset({"complete", "error"})
 EVERYTHING = "0"  # as a cursor: from the first event that is kept
@@ -29,7 +29,7 @@ class Cut(Exception):
         self.reason: CutReason = reason
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Target:
     """What is read: a whole session, or the events of one of its answers."""
 
@@ -46,7 +46,7 @@ class Target:
         return wanted, bool(wanted) and wanted[-1].type in ENDS
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Page:
     """The answer to a long-poll: ask for what comes after `cursor` next, unless `done`."""
 

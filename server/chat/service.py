@@ -13,7 +13,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
@@ -38,6 +38,7 @@ from server.chat.provider import Providers, Turn
 from server.chat.reading import Reader, Target
 from server.chat.store import Accepted, Idempotency, NewAnswer, NewQuestion, Store
 from server.streaming.log import Claim, EventLog
+from server.streaming.values import value
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ Result = TypeVar("Result")
 ACCEPTING = 1.0  # seconds that requests under way get at least when the server stops
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class How:
     """How a question is to be answered; None means the configured default."""
 
@@ -58,7 +59,7 @@ class How:
     idempotency_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Question:
     session_id: str
     content: str

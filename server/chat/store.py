@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from server.chat.models import History, Message, MessageAt, OnBusy, Options, Session, Sessions
 from server.chat.provider import Turn
 from server.streaming.events import Entry
 from server.streaming.log import Claim, Stream
+from server.streaming.values import value
 
 ROOT: Literal["root"] = "root"  # as a parent: the question begins the conversation anew
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Idempotency:
     """A key of the caller's, and a digest of the request it came with."""
 
@@ -27,7 +27,7 @@ class Idempotency:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewAnswer:
     """An answer to be accepted, with everything about it that needs no look at the store."""
 
@@ -42,7 +42,7 @@ class NewAnswer:
     timestamp: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewQuestion:
     session_id: str
     message_id: str
@@ -51,7 +51,7 @@ class NewQuestion:
     client_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """`replayed`: the key was known, this is what it stands for. `busy`: what has to end before it starts."""
 
@@ -61,7 +61,7 @@ class Accepted:
     busy: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unfinished:
     """An answer that a process before this one was writing."""
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 
 from server.chat.errors import ProviderError, ProviderErrorCode
 from server.providers.sse_decoder import SSEDecodeError
+from server.streaming.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Meaning:
     """What a status says. `{name}` in the sentence stands for the provider."""
 

@@ -8,9 +8,9 @@ https://docs.perplexity.ai/docs/sonar/overview.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from server.chat.provider import ModelInfo
+from server.streaming.values import value
 
 OPENAI: Sequence[ModelInfo] = (
     ModelInfo("gpt-6.2-sol", thinking=True),
@@ -47,7 +47,7 @@ DEMO: Sequence[ModelInfo] = (ModelInfo("demo", thinking=True), ModelInfo("echo")
 DEMO_DEFAULT = "demo"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AnthropicLimits:
     """What a request to Anthropic's API has to know about a model.
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from server.streaming.events import Cursor, Event
 from server.streaming.log import Stream
+from server.streaming.values import value
 
 BLOCK = 256  # events
 MAX_BLOCK = 1 << 20  # bytes of JSON; what has larger events is read a page at a time
@@ -18,7 +18,7 @@ MAX_BYTES = 16 << 20  # bytes of JSON in all
 OVERHEAD = 1_000  # bytes that a block counts for besides, or none
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Block:
     """All events of a log in the BLOCK places behind `before`; they never change."""
 

@@ -12,6 +12,7 @@ from server.storage.event_rows import cursor_of, load_span
 from server.storage.landmarks import Landmarks, delete_oldest, last_key
 from server.streaming.events import Cursor, Entry, Event
 from server.streaming.log import Claim, Fenced, Span, Stream
+from server.streaming.values import value
 
 INSERT_EVENT = """
     INSERT INTO events (key, landmark, session, seq, run, type, message_id, body)
@@ -78,7 +79,7 @@ class Append(NamedTuple):
     claim: Claim | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Body:
     run: Callable[[Transaction], Any]
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
+
+from server.streaming.values import value
 
 _CURSOR = re.compile(r"([a-z0-9]{1,16})-(0|[1-9][0-9]{0,15})")
 
@@ -45,7 +46,7 @@ class Cursor(NamedTuple):
         return cls(match[1], int(match[2]))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """An event before it has a place: `body` is a JSON object without `id` and `type`."""
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal, NamedTuple, Protocol
 
 from server.streaming.events import Cursor, Entry, Event
+from server.streaming.values import value
 
 _json_of = attrgetter("json")
 
@@ -57,7 +57,7 @@ class CursorReset(Exception):
         self.oldest = oldest
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Span:
     """What a log holds: everything after `oldest`, up to and including `tail`."""
 
