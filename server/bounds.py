@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from websockets.frames import CloseCode, Frame
@@ -66,16 +66,15 @@ class ClosingTransport(GatheringTransport):
         if self._transport.get_write_buffer_size():
             asyncio.get_running_loop().call_later(self._linger, self._give_up)
 
+    def reset(self) -> None:
+        """Close it now; not only abort, or the kernel would keep what it has and go on trying."""
+        sock = self._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+
     def _give_up(self) -> None:
         if self._transport.get_write_buffer_size():
-            reset(self._transport)
-
-
-def reset(transport: asyncio.Transport) -> None:
-    # With a reset, or the kernel would keep what it has and go on trying.
-    sock = transport.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
+            self.reset()
 
 
 class BoundedHttp(LeanHttp):
@@ -144,7 +143,7 @@ class BoundedHttp(LeanHttp):
         # For what is no stream: a file, say. Streams look after themselves, but sooner.
         super().pause_writing()
         self._unstick()
-        self._stuck = self.loop.call_later(2 * self._bounds.stuck, reset, self.transport)
+        self._stuck = self.loop.call_later(2 * self._bounds.stuck, cast(ClosingTransport, self.transport).reset)
 
     def resume_writing(self) -> None:
         super().resume_writing()

@@ -22,6 +22,7 @@ from server.streaming.signal import Signal
 WRITE_NOW = "xionimus.write_now"  # in the scope of a request: a WriteNow, for a response whose length is not told
 
 MAX_GATHERED = 65_536  # bytes
+ADDRESSES = ("sockname", "peername")  # of IPv6 they have four parts
 
 Piece = bytes | bytearray | memoryview
 
@@ -50,6 +51,11 @@ class GatheringTransport:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        # Of the socket uvicorn would only want the addresses, with six calls to the system: they are known here.
+        info = None if name == "socket" else self._transport.get_extra_info(name, default)
+        return info[:2] if name in ADDRESSES and isinstance(info, tuple) else info
 
     def gather(self) -> None:
         """Send what is written next with what follows it in the same turn."""

@@ -87,6 +87,23 @@ async def test_to_somebody_who_is_gone_everything_is_written() -> None:
         assert await asyncio.wait_for(told, 10) == [True] * 10
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_both_ends_of_a_connection_are_told(host: str) -> None:
+    told = asyncio.get_running_loop().create_future()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        told.set_result((scope["server"], scope["client"]))
+        await send(START)
+        await send({"type": "http.response.body"})
+
+    async with serving(app, host) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readline()
+        ends = (writer.get_extra_info("peername")[:2], writer.get_extra_info("sockname")[:2])
+        assert await told == ends
+
+
 class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
@@ -141,13 +158,15 @@ async def answer(app: ASGIApp) -> bytes:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def serving(
+    app: ASGIApp, host: str = "127.0.0.1"
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to a server on which nothing is but `app`."""
     config = uvicorn.Config(app, http=LeanHttp, lifespan="off", log_config=None)
     config.load()
     new = partial(LeanHttp, config, ServerState(), {})
-    async with await asyncio.get_running_loop().create_server(new, "127.0.0.1", 0) as server:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    async with await asyncio.get_running_loop().create_server(new, host, 0) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
         try:
             yield reader, writer
         finally:

@@ -20,6 +20,7 @@ from server.chat.tally import Tally
 from server.streaming.events import Entry, Event
 from server.streaming.log import Claim, EventLog
 
+WRITTEN = (Text, Thinking)
 MAX_CHUNK = 16_384  # characters: an event stays far below the 512 KiB a line that some clients can take
 MAX_PENDING = 65_536  # characters: beyond this the provider is read no further until the log has caught up
 
@@ -101,7 +102,7 @@ class Draft:
         return self._unsent > MAX_PENDING
 
     def add(self, delta: Delta) -> None:
-        if isinstance(delta, Text | Thinking):
+        if isinstance(delta, WRITTEN):
             content = self._surrogates[type(delta)].add(delta.content)
             if content:
                 self._write(type(delta), content)
