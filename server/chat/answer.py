@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from server.chat.draft import Draft
 from server.chat.models import Message
 from server.chat.provider import Turn
 from server.streaming.log import Claim
@@ -33,7 +32,6 @@ class Answer:
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     begun: bool = False
     owner: str | None = None
-    draft: Draft | None = None
     prompt: Sequence[Turn] = ()
     stopped: BaseException | None = None
     task: asyncio.Task[None] | None = None

@@ -129,11 +129,12 @@ class Generator:
     async def _write(self, answer: Answer) -> None:
         try:
             answer.started_at = self._time()
-            answer.draft = Draft(self._log, answer.message, answer.claim, answer.stop, self.tally)
+            # Not kept in the answer, which it knows: both would stay until garbage is looked for.
+            draft = Draft(self._log, answer.message, answer.claim, answer.stop, self.tally)
             if not answer.begun and answer.stopped is None:
                 await self._begin(answer)
-            failure = await self._failure(answer, answer.draft)
-            await self._finish(answer, answer.draft, failure)
+            failure = await self._failure(answer, draft)
+            await self._finish(answer, draft, failure)
         except Fenced:
             # Somebody else has ended it: what they wrote stands.
             logger.warning("an answer was ended by another writer", extra=_named(answer.message))

@@ -129,16 +129,23 @@ class _Answer:
         self.until_close = True  # unless a header says how long the body is
         self.size = 0  # bytes that wait in `pieces`
         self.pieces: list[bytes] = []
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._head_size = 0
 
     def feed(self, data: bytes) -> None:
         """Raises httptools.HttpParserError."""
         if not self.has_head:
             self._head_size += len(data)
-        self._parser.feed_data(data)
+        if self._parser is not None:
+            self._parser.feed_data(data)
         if not self.has_head and self._head_size > MAX_HEAD:
             raise httptools.HttpParserError("the headers are too long")
+        if self.complete:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Nothing more comes. The parser knows this object: both would stay until garbage is looked for."""
+        self._parser = None
 
     def take(self) -> bytes:
         """The bytes of the body that have come since the last time."""
@@ -152,6 +159,7 @@ class _Answer:
             self.until_close = False
 
     def on_headers_complete(self) -> None:
+        assert self._parser is not None
         self.status = self._parser.get_status_code()
         if self.status >= 200:
             self.has_head = True
@@ -182,6 +190,7 @@ class _Connection(asyncio.Protocol):
 
     async def ask(self, request: bytes) -> None:
         """Send a request, and wait for the head of its answer."""
+        self.answer.let_go()
         self.answer = _Answer()
         if self._transport is not None:
             self._transport.write(request)
@@ -222,6 +231,7 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
+        self.answer.let_go()
 
     # asyncio's side.
 
@@ -244,6 +254,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self.answer.let_go()
         if exc is not None:
             self._error = self._error or httpx2.ReadError(str(exc))
         elif self.answer.has_head and self.answer.until_close:

@@ -85,17 +85,20 @@ class GroupCommit(Generic[Job]):
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            count = min(len(self._pending), self._max_batch)
-            batch = [self._pending.popleft() for _ in range(count)]
-            began = monotonic()
-            outcomes = await self._outcomes(batch)
-            self._count(len(batch), monotonic() - began)
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
-                if not future.done():
-                    _resolve(future, outcome)
+            await self._commit_batch()
             pause, self.pause = self.pause, 0.0
             if pause and not self._closed:
                 await asyncio.sleep(pause)
+
+    async def _commit_batch(self) -> None:
+        count = min(len(self._pending), self._max_batch)
+        batch = [self._pending.popleft() for _ in range(count)]
+        began = monotonic()
+        outcomes = await self._outcomes(batch)
+        self._count(len(batch), monotonic() - began)
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if not future.done():
+                _resolve(future, outcome)
 
     def _count(self, jobs: int, seconds: float) -> None:
         self.tally.commits += 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import math
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from server.chat import transcript
+from server.chat.answer import Answer
+from server.chat.draft import Draft
 from server.chat.models import Message, Options, sha256
 from server.chat.patience import Limits
 from server.chat.provider import Delta, Finish, FinishReason, Prompt, Source, Sources, Text, Thinking, Turn, Usage
@@ -637,6 +640,19 @@ def mistaken_once(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*arguments)
 
     return mistaken
+
+
+async def test_an_answer_leaves_nothing_behind_that_only_the_collector_finds(path: Path) -> None:
+    async with chatting(path, Scripted(answering("one", "two"))) as chat:
+        gc.collect()
+        gc.disable()
+        before = len([each for each in gc.get_objects() if isinstance(each, Answer | Draft)])
+        try:
+            await chat.answer()
+            await asyncio.sleep(0.01)
+            assert len([each for each in gc.get_objects() if isinstance(each, Answer | Draft)]) == before
+        finally:
+            gc.enable()
 
 
 async def test_draining_an_idle_generator_is_over_at_once(path: Path) -> None:

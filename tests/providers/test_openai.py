@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 from collections.abc import Iterable
@@ -449,3 +450,21 @@ async def test_text_is_told_as_soon_as_it_has_come() -> None:
             said.append(delta)
             told.release()
     assert said == [Text("a"), Text("b"), Text("c"), Finish("stop")]
+
+
+async def test_a_response_leaves_nothing_behind_that_only_the_collector_finds() -> None:
+    def left() -> int:
+        return sum(type(each).__qualname__ in ("_Answer", "_Connection", "Response") for each in gc.get_objects())
+
+    async with WireServer(WHOLE) as vendor:
+        gc.collect()
+        gc.disable()
+        before = left()
+        try:
+            async with connected(vendor.url) as provider:
+                await ask(provider)
+                await ask(provider)
+            await asyncio.sleep(0.01)
+            assert left() == before
+        finally:
+            gc.enable()
