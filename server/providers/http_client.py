@@ -15,7 +15,7 @@ import httpx2
 
 from server.chat.errors import ProviderError
 from server.providers.errors import MALFORMED, error, event_error, status_error
-from server.providers.lean_http import LeanHttp
+from server.providers.lean_http import LeanClient
 
 MAX_ERROR = 65_536  # bytes of an error's body that are read
 ERROR_TIMEOUT = 5.0  # seconds for it
@@ -64,7 +64,7 @@ def no_client() -> httpx2.AsyncClient:
 class DirectClient:
     def __init__(self, name: str, connect_timeout: float) -> None:
         self._name = name
-        self._http = LeanHttp(connect_timeout)
+        self._http = LeanClient(connect_timeout)
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Body:
         response = await self._http.post(url, headers, body)

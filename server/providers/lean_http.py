@@ -30,7 +30,7 @@ class Origin(NamedTuple):
     port: int
 
 
-class LeanHttp:
+class LeanClient:
     """`connect_timeout` in seconds, TLS included. There is no other: whoever waits knows for how long."""
 
     def __init__(self, connect_timeout: float) -> None:
@@ -86,10 +86,10 @@ class LeanHttp:
 class Response:
     """Its head, and its body as it comes. Closed before its end, it closes the connection."""
 
-    def __init__(self, http: LeanHttp, origin: Origin, connection: _Connection) -> None:
+    def __init__(self, client: LeanClient, origin: Origin, connection: _Connection) -> None:
         self.status = connection.answer.status
         self.headers = connection.answer.headers
-        self._http = http
+        self._client = client
         self._origin = origin
         self._connection = connection
         self._closed = False
@@ -112,7 +112,7 @@ class Response:
             return
         self._closed = True
         if self._connection.rest():
-            self._http.keep(self._origin, self._connection)
+            self._client.keep(self._origin, self._connection)
         else:
             self._connection.close()
 
