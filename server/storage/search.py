@@ -13,20 +13,22 @@ from server.storage.transactions import Transaction
 MESSAGES = 100  # that are indexed in one transaction,
 CHARACTERS = 65_536  # if they are not longer than this together; but always one
 
+# CROSS JOIN: from the few that are not indexed, where SQLite would go through all messages.
 SELECT_UNINDEXED = """
-    SELECT key, LENGTH(content) AS length FROM unindexed JOIN messages ON messages.key = unindexed.message
-    ORDER BY key LIMIT ?
+    SELECT key, LENGTH(content) AS length FROM unindexed CROSS JOIN messages ON messages.key = unindexed.message
+    ORDER BY unindexed.message LIMIT ?
 """
 
 INDEX = """
     INSERT INTO message_search (rowid, content)
-    SELECT key, content FROM unindexed JOIN messages ON messages.key = unindexed.message WHERE key <= ?
+    SELECT key, content FROM unindexed CROSS JOIN messages ON messages.key = unindexed.message
+    WHERE unindexed.message <= ?
 """
 
 FOUND = """
     SELECT session FROM messages WHERE key IN (SELECT rowid FROM message_search WHERE message_search MATCH :match)
     UNION ALL
-    SELECT session FROM unindexed JOIN messages ON messages.key = unindexed.message
+    SELECT session FROM unindexed CROSS JOIN messages ON messages.key = unindexed.message
     WHERE INSTR(lowered(content), :text)
 """
 

@@ -203,3 +203,13 @@ async def test_a_text_that_the_index_has_cannot_change(kept: Kept) -> None:
     await kept.answer("a question", "eleven words")
     with pytest.raises(sqlite3.IntegrityError, match="written once"):
         await kept.database.write(lambda connection: connection.fetch_all("UPDATE messages SET content = 'other'"))
+
+
+@pytest.mark.parametrize("query", [search.SELECT_UNINDEXED, search.INDEX, search.FOUND])
+async def test_never_are_all_messages_gone_through(kept: Kept, query: str) -> None:
+    values = {"text": "", "match": '"x"'} if query is search.FOUND else (1,)
+    plan = await kept.database.read(
+        lambda connection: [row["detail"] for row in connection.fetch_all(f"EXPLAIN QUERY PLAN {query}", values)]
+    )
+    assert any("unindexed" in step for step in plan)
+    assert [step for step in plan if step.startswith("SCAN messages") or "TEMP B-TREE" in step] == []
