@@ -59,18 +59,15 @@ class GatheringTransport:
 
     def gather(self) -> None:
         """Send what is written next with what follows it in the same turn."""
-        self.write = self._write_first
+        self.write = self._keep
 
     def close(self) -> None:
         self._let_go()
         self._transport.close()
 
-    def _write_first(self, data: Piece) -> None:
-        asyncio.get_running_loop().call_soon(self._let_go)
-        self.write = self._write_more
-        self._write_more(data)
-
-    def _write_more(self, data: Piece) -> None:
+    def _keep(self, data: Piece) -> None:
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self._let_go)
         self._gathered += data
         if len(self._gathered) > MAX_GATHERED:
             self._let_go()

@@ -93,7 +93,7 @@ class ChatService:
         self._accepting: Counter[str] = Counter()
         self._retention = retention
         self._clock = clock
-        self._works: set[asyncio.Future[Any]] = set()
+        self._under_way: set[asyncio.Future[Any]] = set()
 
     @property
     def answers(self) -> int:
@@ -213,10 +213,10 @@ class ChatService:
         """Accept nothing more, give the answers `grace` seconds, interrupt the rest."""
         self.draining = True
         until = monotonic() + grace
-        if self._works:
+        if self._under_way:
             # What was accepted becomes an answer. Not for ever: somebody may wait for an answer to stop
             # that cannot be ended, since the storage fails.
-            await asyncio.wait(self._works, timeout=max(grace, ACCEPTING))
+            await asyncio.wait(self._under_way, timeout=max(grace, ACCEPTING))
         await self._generator.drain(max(until - monotonic(), 0))
 
     def _new_answer(self, owner: str, how: How, known: Idempotency | None) -> NewAnswer:
@@ -225,6 +225,9 @@ class ChatService:
         if self.answers >= self._max_answers:
             raise Overloaded(f"{self._max_answers} answers are being written already")
         provider, model = self.providers.resolve(how.provider, how.model, how.api_keys)
+        limit = self._max_answers_each
+        if limit is not None and self._generator.count_of(owner) + self._accepting[owner] >= limit:
+            raise RateLimited(f"{limit} answers of yours are being written already")
         message_id = new_message_id()
         return NewAnswer(
             owner=owner,
@@ -245,25 +248,17 @@ class ChatService:
         known: Idempotency | None,
         accept: Callable[[NewAnswer], asyncio.Future[Accepted]],
     ) -> Accepted:
+        """A caller that goes away takes nothing back: what was accepted is answered."""
         try:
             answer = self._new_answer(owner, how, known)
-            return await self._accept_new(answer, how, accept)
         except (Draining, Overloaded, RateLimited):
             # Nothing new; but what was accepted before needs no room.
             accepted = await self._store.replay(owner, known)
             if accepted is None:
                 raise
             return accepted
-
-    async def _accept_new(
-        self, answer: NewAnswer, how: How, accept: Callable[[NewAnswer], asyncio.Future[Accepted]]
-    ) -> Accepted:
-        """Raises RateLimited. A caller that goes away takes nothing back: what was accepted is answered."""
-        limit = self._max_answers_each
-        if limit is not None and self._generator.count_of(answer.owner) + self._accepting[answer.owner] >= limit:
-            raise RateLimited(f"{limit} answers of yours are being written already")
         # Those that are not yet the generator's count too, or a burst would pass.
-        self._accepting[answer.owner] += 1
+        self._accepting[owner] += 1
         accepting = self._own(accept(answer))
         accepting.add_done_callback(partial(self._accepted, answer, how))
         return await _in_any_case(accepting)
@@ -300,8 +295,8 @@ class ChatService:
         return await _in_any_case(self._own(asyncio.create_task(work)))
 
     def _own(self, work: asyncio.Future[Result]) -> asyncio.Future[Result]:
-        self._works.add(work)
-        work.add_done_callback(self._works.discard)
+        self._under_way.add(work)
+        work.add_done_callback(self._under_way.discard)
         return work
 
 

@@ -15,7 +15,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from server.chat.errors import ProviderError
 from server.chat.provider import Delta, ModelInfo, Prompt, ProviderInfo
@@ -40,7 +40,7 @@ class Vendor:
     async def ask(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Body:
         """Send a request; its answer, whose body is still to be read."""
         headers = {"content-type": "application/json", **self.headers, **ASK_FOR_EVENTS, **headers}
-        return await self.http.post(self.url, headers, to_json(body))
+        return await self.http.post(self.url, headers, _json(body))
 
 
 class Reader(Protocol):
@@ -180,6 +180,10 @@ def parsed(data: str) -> Any:
         return from_json(data, cache_strings="keys")
     except ValueError:
         return json.loads(data)  # half a character is no JSON to the one that is twice as fast
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def well_formed(text: str) -> str:

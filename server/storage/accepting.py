@@ -15,7 +15,7 @@ from server.storage.transactions import Transaction
 from server.streaming.events import Entry
 from server.streaming.log import Stream
 
-Kept = tuple[Message, list[Entry]]  # a question, and what the log has to say of it
+Kept = tuple[Message, Sequence[Entry]]  # a question, and what the log has to say of it
 
 
 def ask(transaction: Transaction, run: str, question: NewQuestion, answer: NewAnswer, max_queued: int) -> Accepted:
@@ -87,7 +87,7 @@ def ask_again(transaction: Transaction, message_id: str, answer: NewAnswer, max_
     if about.role == "assistant" and about.parent_id is not None:
         about = find(transaction, answer.owner, about.parent_id)
     busy = _busy(transaction, about.stream, answer, max_queued)
-    return _promise(transaction, about, answer, busy, [])
+    return _promise(transaction, about, answer, busy, ())
 
 
 def create_session(transaction: Transaction, run: str, owner: str, session_id: str, title: str, timestamp: str) -> Row:
@@ -155,7 +155,7 @@ def _busy(transaction: Transaction, stream: Stream, answer: NewAnswer, max_queue
 
 
 def _promise(
-    transaction: Transaction, question: Message, answer: NewAnswer, busy: Sequence[str], entries: list[Entry]
+    transaction: Transaction, question: Message, answer: NewAnswer, busy: Sequence[str], entries: Sequence[Entry]
 ) -> Accepted:
     """Keep the answer as being written, behind `entries`; if nothing stands before it, it has begun."""
     message = Message(
@@ -178,8 +178,7 @@ def _promise(
             "INSERT INTO idempotency (owner, key, digest, message_id, created_at) VALUES (?, ?, ?, ?, ?)",
             (answer.owner, answer.idempotency.key, answer.idempotency.digest, message.id, answer.timestamp),
         )
-    if not busy:
-        entries.append(transcript.start(message, answer.timestamp))
-    if entries:
-        transaction.append(question.stream, entries)
+    start = [] if busy else [transcript.start(message, answer.timestamp)]
+    if entries or start:
+        transaction.append(question.stream, [*entries, *start])
     return Accepted(question, message, busy=busy)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.storage.database import Connection
 from server.storage.transactions import Transaction
 
 MESSAGES = 100  # that are indexed in one transaction,
@@ -18,6 +19,8 @@ SELECT_UNINDEXED = """
     SELECT key, LENGTH(content) AS length FROM unindexed CROSS JOIN messages ON messages.key = unindexed.message
     ORDER BY unindexed.message LIMIT ?
 """
+
+ANY_UNINDEXED = "SELECT EXISTS (SELECT 1 FROM unindexed)"
 
 INDEX = """
     INSERT INTO message_search (rowid, content)
@@ -33,20 +36,22 @@ FOUND = """
 """
 
 
-def index_some(transaction: Transaction) -> bool:
-    """Index the oldest texts that are not yet; whether there may be more."""
-    rows = transaction.fetch_all(SELECT_UNINDEXED, (MESSAGES,))
-    if not rows:
-        return False
-    last, size = rows[0]["key"], 0
-    for row in rows:
+def to_index(connection: Connection) -> bool:
+    """Whether there are texts that are not indexed yet."""
+    [row] = connection.fetch_all(ANY_UNINDEXED)
+    return bool(row[0])
+
+
+def index_some(transaction: Transaction) -> None:
+    """Index the oldest texts that are not yet."""
+    last, size = 0, 0
+    for row in transaction.fetch_all(SELECT_UNINDEXED, (MESSAGES,)):
         size += row["length"]
-        if size > CHARACTERS:
+        if last and size > CHARACTERS:
             break
         last = row["key"]
     transaction.fetch_all(INDEX, (last,))
     transaction.fetch_all("DELETE FROM unindexed WHERE message <= ?", (last,))
-    return True
 
 
 def matching(query: str) -> tuple[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ from server.storage.database import Database
 from server.storage.event_log import SqliteEventLog
 from server.storage.event_rows import cursor_of
 from server.storage.rows import outcome_of, session_of
-from server.storage.search import index_some
+from server.storage.search import index_some, to_index
 from server.storage.transactions import Transaction
 from server.streaming.events import Cursor, Entry
 from server.streaming.log import Claim, Stream, UnknownStream
@@ -50,12 +50,10 @@ class SqliteStore:
         self._log = log
         self._max_queued = max_queued
         self._expired = ""  # the cutoff up to which everything is deleted
-        self._to_index = True  # the last process may have left something
 
     # Answers.
 
     def ask(self, question: NewQuestion, answer: NewAnswer) -> Future[Accepted]:
-        self._to_index = True
         return self._transact(
             lambda transaction: accepting.ask(transaction, self._log.run, question, answer, self._max_queued)
         )
@@ -93,7 +91,6 @@ class SqliteStore:
             )
 
         await self._transact(body)
-        self._to_index = True
 
     async def request_cancel(self, message_id: str) -> None:
         def body(transaction: Transaction) -> None:
@@ -204,15 +201,10 @@ class SqliteStore:
         self._expired = cutoff
 
     async def index(self) -> None:
-        """Let the search's index follow what was said. Raises StorageUnavailable; it is to be called again, then."""
+        """Let the search's index follow what was said. Raises StorageUnavailable."""
         # In steps, so that answers being written never wait long for the writer.
-        while self._to_index:
-            self._to_index = False
-            try:
-                self._to_index |= await self._transact(index_some)
-            except BaseException:
-                self._to_index = True
-                raise
+        while await self._database.read(to_index):
+            await self._transact(index_some)
 
     async def _trim(self, stream: Stream, oldest: int, upto: int) -> None:
         # In steps, so that answers being written never wait long for the writer.

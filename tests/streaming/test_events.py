@@ -1,5 +1,4 @@
 import json
-import math
 import re
 
 import pytest
@@ -75,14 +74,9 @@ def test_the_message_comes_from_the_entry() -> None:
     assert "message_id" not in json.loads(Entry.of("session", {"title": "Hi"}).body)
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_a_number_that_json_does_not_know_is_null(number: float) -> None:
-    assert Entry.of("chunk", {"offset": number}).body == '{"offset":null}'
-
-
-def test_what_is_no_json_is_refused() -> None:
-    with pytest.raises(TypeError, match="not JSON serializable"):
-        Entry.of("chunk", {"offset": object()})
+def test_numbers_that_json_does_not_know_are_refused() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        Entry.of("chunk", {"offset": float("nan")})
 
 
 @given(ANY_TEXT)
