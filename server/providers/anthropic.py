@@ -60,14 +60,14 @@ class AnthropicProvider(SDKProvider):
     def connect(self) -> Vendor:
         from anthropic import AsyncAnthropic
 
-        from server.providers.http_client import http_client, no_client
+        from server.providers.http_client import HttpClient, no_client
 
         # Each request states its own key. With None, the SDK would look for one in the environment and in the
         # home directory.
         client = AsyncAnthropic(api_key="unused", base_url=self.base_url, http_client=no_client())
         client._custom_headers = {}  # ANTHROPIC_CUSTOM_HEADERS, which may hold another key
         headers = as_sent(client.default_headers, but=("authorization", "x-api-key"))
-        return Vendor(at(client.base_url, "v1/messages"), headers, http_client(self.name, self.connect_timeout))
+        return Vendor(at(client.base_url, "v1/messages"), headers, HttpClient(self.name, self.connect_timeout))
 
     def request(self, prompt: Prompt) -> dict[str, Any]:
         return request_body(prompt)

@@ -24,12 +24,18 @@ EVENT_STREAM = b"text/event-stream"
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
-class Body(Protocol):
-    """What an answer brings, piece by piece."""
+class Response(Protocol):
+    """The head of an answer, and its body, piece by piece."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> RawHeaders: ...
 
     @property
     def over(self) -> bool:
-        """Whether its end has come already, as far as that is known."""
+        """Whether the end has come already, as far as that is known."""
         ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
@@ -37,73 +43,59 @@ class Body(Protocol):
     async def aclose(self) -> None: ...
 
 
-class HttpClient(Protocol):
+class HttpClient:
     """For answers that are plain event streams; anything else raises ProviderError.
 
-    There is no timeout but the one for connecting, since whoever waits for an answer knows for how long. Redirects are
-    not followed, because the key would go with them. At most `MAX_ERROR` bytes of an error are read.
+    `name` is the provider's, for the sentences; `connect_timeout` is in seconds. There is no other timeout, since
+    whoever waits for an answer knows for how long. Redirects are not followed, because the key would go with them.
     """
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Body:
-        """Raises ProviderError, httpx2.HTTPError and InvalidURL."""
-        ...
-
-    async def aclose(self) -> None: ...
-
-
-def http_client(name: str, connect_timeout: float) -> HttpClient:
-    """`name` is the provider's, for the sentences; `connect_timeout` is in seconds."""
-    return ProxiedClient(name, connect_timeout) if getproxies() else DirectClient(name, connect_timeout)
-
-
-def no_client() -> httpx2.AsyncClient:
-    """For an SDK's constructor: it asks the SDK for addresses and headers only, and sends nothing by it."""
-    return httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(501)))
-
-
-class DirectClient:
     def __init__(self, name: str, connect_timeout: float) -> None:
         self._name = name
-        self._http = LeanClient(connect_timeout)
+        self._http = ProxiedClient(connect_timeout) if getproxies() else LeanClient(connect_timeout)
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Body:
-        response = await self._http.post(url, headers, body)
-        if is_event_stream(response.status, response.headers):
-            return response
-        raise await refused(self._name, response.status, response.headers, response)
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """Raises ProviderError, httpx2.HTTPError and InvalidURL."""
+        response: Response = await self._http.post(url, headers, body)
+        if not is_event_stream(response):
+            raise await refused(self._name, response)
+        return response
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
 
+def no_client() -> httpx2.AsyncClient:
+    """For an SDK's constructor: it is asked for addresses and headers only, and sends nothing by it."""
+    return httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(501)))
+
+
 class ProxiedClient:
     """Over httpx2, which finds the way through proxies."""
 
-    def __init__(self, name: str, connect_timeout: float) -> None:
-        self._name = name
+    def __init__(self, connect_timeout: float) -> None:
         self._http = httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=connect_timeout),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30),
             follow_redirects=False,
         )
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Body:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> ProxiedResponse:
         # Not `build_request`, which would add headers of its own.
         timeout = {"timeout": self._http.timeout.as_dict()}
         request = httpx2.Request("POST", url, headers=headers, content=body, extensions=timeout)
-        response = await self._http.send(request, stream=True)
-        if is_event_stream(response.status_code, response.headers.raw):
-            return _Raw(response)
-        raise await refused(self._name, response.status_code, response.headers.raw, _Raw(response))
+        return ProxiedResponse(await self._http.send(request, stream=True))
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
 
-class _Raw:
+class ProxiedResponse:
     over = False
 
     def __init__(self, response: httpx2.Response) -> None:
+        self.status = response.status_code
+        self.headers = response.headers.raw
         self._response = response
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -113,36 +105,36 @@ class _Raw:
         await self._response.aclose()
 
 
-def is_event_stream(status: int, headers: RawHeaders) -> bool:
+def is_event_stream(response: Response) -> bool:
     """Whether it is a plain one. Without compression, a few bytes on the wire cannot become gigabytes here."""
-    kinds = [value for name, value in headers if name.lower() == b"content-type"]
+    kinds = [value for name, value in response.headers if name.lower() == b"content-type"]
     kind = kinds[0].partition(b";")[0].strip().lower() if kinds else EVENT_STREAM
-    return status == 200 and kind == EVENT_STREAM and is_plain(headers)
+    return response.status == 200 and kind == EVENT_STREAM and is_plain(response)
 
 
-def is_plain(headers: RawHeaders) -> bool:
-    return all(value.lower() == b"identity" for name, value in headers if name.lower() == b"content-encoding")
+def is_plain(response: Response) -> bool:
+    return all(value.lower() == b"identity" for name, value in response.headers if name.lower() == b"content-encoding")
 
 
-async def refused(name: str, status: int, headers: RawHeaders, body: Body) -> ProviderError:
-    """What it means that an answer is no event stream; its body is read and closed."""
+async def refused(name: str, response: Response) -> ProviderError:
+    """What it means that a response is no event stream; its body is read and closed."""
     try:
-        said = await read_json(body) if is_plain(headers) else None
+        said = await read_json(response) if is_plain(response) else None
     finally:
-        await body.aclose()
-    if status != 200:
-        return status_error(name, status, httpx2.Headers(list(headers)), said)
+        await response.aclose()
+    if response.status != 200:
+        return status_error(name, response.status, httpx2.Headers(list(response.headers)), said)
     if isinstance(said, dict) and "error" in said:
         return event_error(name, said)
     return error(MALFORMED, name)
 
 
-async def read_json(body: Body) -> object:
+async def read_json(response: Response) -> object:
     """The body as JSON, or None if it is something else, too long, too slow or cut short."""
     read = b""
     try:
         async with asyncio.timeout(ERROR_TIMEOUT):
-            async for piece in body:
+            async for piece in response:
                 read += piece
                 if len(read) > MAX_ERROR:
                     return None

@@ -62,13 +62,13 @@ class OpenAIProvider(SDKProvider):
     def connect(self) -> Vendor:
         from openai import AsyncOpenAI
 
-        from server.providers.http_client import http_client, no_client
+        from server.providers.http_client import HttpClient, no_client
 
         # Each request states its own key. With None, the SDK would take OpenAI's from the environment.
         client = AsyncOpenAI(api_key="unused", base_url=self.base_url, http_client=no_client())
         client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS, which would go to every server too
         headers = as_sent(client.default_headers, but=ACCOUNT)
-        return Vendor(at(client.base_url, "chat/completions"), headers, http_client(self.name, self.connect_timeout))
+        return Vendor(at(client.base_url, "chat/completions"), headers, HttpClient(self.name, self.connect_timeout))
 
     def authorization(self, key: str | None) -> dict[str, str]:
         return {"authorization": f"Bearer {key}"} if key else {}

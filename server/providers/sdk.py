@@ -22,7 +22,7 @@ from server.chat.provider import Delta, ModelInfo, Prompt, ProviderInfo
 from server.providers.errors import AUTH, error, provider_error
 
 if TYPE_CHECKING:
-    from server.providers.http_client import Body, HttpClient
+    from server.providers.http_client import HttpClient, Response
 
 DRAIN_TIMEOUT = 0.1  # seconds
 ASK_FOR_EVENTS = {"accept": "text/event-stream", "accept-encoding": "identity"}
@@ -37,7 +37,7 @@ class Vendor:
     headers: Mapping[str, str]
     http: HttpClient
 
-    async def ask(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Body:
+    async def ask(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
         """Send a request; its answer, whose body is still to be read."""
         headers = {"content-type": "application/json", **self.headers, **ASK_FOR_EVENTS, **headers}
         return await self.http.post(self.url, headers, _json(body))
@@ -109,15 +109,15 @@ class SDKProvider(ABC):
         answering = False
         try:
             vendor = await self._connected()
-            body = await vendor.ask(self.request(prompt), self.authorization(self._key(prompt)))
-            async with aclosing(body):
+            response = await vendor.ask(self.request(prompt), self.authorization(self._key(prompt)))
+            async with aclosing(response):
                 answering = True
-                pieces = aiter(body)
+                pieces = aiter(response)
                 async for piece in pieces:
                     for delta in answer.feed(piece):
                         yield delta
                     if answer.done:
-                        if not body.over:
+                        if not response.over:
                             await _drain(pieces)
                         break
         except Exception as problem:
