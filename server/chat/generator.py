@@ -25,8 +25,8 @@ from server.chat.answer import Answer, Cancelled, Interrupted, Stopped
 from server.chat.draft import Draft, usage_of
 from server.chat.errors import ProviderError, StorageUnavailable
 from server.chat.models import Message, now, timestamp
+from server.chat.outcome import named, outcome, provider_problem
 from server.chat.patience import Limits, Patience
-from server.chat.problems import internal, interrupted, problem
 from server.chat.provider import Delta, Finish, Prompt, Providers, Text
 from server.chat.store import Store
 from server.chat.tally import Tally
@@ -137,11 +137,11 @@ class Generator:
             await self._finish(answer, draft, failure)
         except Fenced:
             # Somebody else has ended it: what they wrote stands.
-            logger.warning("an answer was ended by another writer", extra=_named(answer.message))
+            logger.warning("an answer was ended by another writer", extra=named(answer.message))
         except StorageUnavailable:
-            logger.warning("an answer could not be ended; the next start will", extra=_named(answer.message))
+            logger.warning("an answer could not be ended; the next start will", extra=named(answer.message))
         except Exception:
-            logger.exception("an answer could not be ended as it should", extra=_named(answer.message))
+            logger.exception("an answer could not be ended as it should", extra=named(answer.message))
             await self._end_failed(answer)
         finally:
             self._leave(answer)
@@ -150,7 +150,7 @@ class Generator:
         try:
             await recovery.end_failed(self._store, answer.message.id, self._clock)
         except Exception:
-            logger.exception("an answer could not be ended; the next start will", extra=_named(answer.message))
+            logger.exception("an answer could not be ended; the next start will", extra=named(answer.message))
 
     async def _failure(self, answer: Answer, draft: Draft) -> BaseException | None:
         """Ask the provider; what went wrong, if anything did.
@@ -258,7 +258,7 @@ class Generator:
         message = answer.message
         draft.think_anew()
         draft.finish = draft.usage = None
-        draft.tell(transcript.retrying(message, attempt, delay, _provider_problem(message, error)))
+        draft.tell(transcript.retrying(message, attempt, delay, provider_problem(message, error)))
 
     async def _finish(self, answer: Answer, draft: Draft, failure: BaseException | None) -> None:
         """Keep the answer as it ended. If the storage does not take it, try until it does."""
@@ -275,7 +275,7 @@ class Generator:
             except StorageUnavailable as unavailable:
                 if isinstance(answer.stopped, Interrupted):
                     raise  # there is no later; recovery will do it
-                logger.warning("an answer waits for the storage: %s", unavailable.detail, extra=_named(answer.message))
+                logger.warning("an answer waits for the storage: %s", unavailable.detail, extra=named(answer.message))
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 1.0)
 
@@ -288,7 +288,7 @@ class Generator:
             usage=usage_of(draft, answer.prompt),
             timings=self._timings(answer),
             finished_at=timestamp(self._clock()),
-            **_outcome(answer.message, draft, error),
+            **outcome(answer.message, draft, error),
         )
 
     def _timings(self, answer: Answer) -> dict[str, Any]:
@@ -316,39 +316,3 @@ async def _cancels_over() -> None:
 def _told_to_cancel() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _outcome(message: Message, draft: Draft, error: BaseException | None) -> dict[str, Any]:
-    if error is None:
-        assert draft.finish is not None
-        return {"status": "completed", "finish_reason": draft.finish.reason}
-    if isinstance(error, Cancelled):
-        return {"status": "cancelled", "finish_reason": "cancelled"}
-    if isinstance(error, Interrupted):
-        return {"status": "interrupted", "problem": interrupted(message.id)}
-    return {"status": "failed", "problem": _problem_of(message, error)}
-
-
-def _provider_problem(message: Message, error: ProviderError) -> dict[str, Any]:
-    return problem(
-        error.code,
-        error.detail,
-        instance=f"/api/messages/{message.id}",
-        retryable=error.retryable,
-        retry_after=error.retry_after,
-    )
-
-
-def _problem_of(message: Message, error: BaseException) -> dict[str, Any]:
-    if isinstance(error, ProviderError):
-        logger.warning("a provider failed", extra={**_named(message), "provider": message.provider, "code": error.code})
-        return _provider_problem(message, error)
-    if isinstance(error, StorageUnavailable):
-        return problem("storage_unavailable", error.detail, instance=f"/api/messages/{message.id}")
-    logger.error("an answer failed", exc_info=error, extra=_named(message))
-    return internal(message.id)
-
-
-def _named(message: Message) -> dict[str, str]:
-    """For the log: which answer."""
-    return {"message_id": message.id}
