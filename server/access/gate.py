@@ -88,11 +88,13 @@ class Gate:
         if not self._tokens:
             return self._local(scope)
         token = sign_in.token_in(headers)
-        if token is not None:
-            return self._tokens.name_of(token)
-        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and b"ticket=" in scope["query_string"]:
-            return self._tickets.owner(QueryParams(scope["query_string"])["ticket"], scope["path"])
-        return None
+        # A cookie that is not good any more may come along with a ticket.
+        return (token and self._tokens.name_of(token)) or self._named_by_ticket(scope)
+
+    def _named_by_ticket(self, scope: Scope) -> str | None:
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD") or b"ticket=" not in scope["query_string"]:
+            return None
+        return self._tickets.owner(QueryParams(scope["query_string"]).get("ticket", ""), scope["path"])
 
     def _local(self, scope: Scope) -> str:
         # The settings refuse to listen for others without tokens; whoever else starts the server may still do so.

@@ -185,6 +185,16 @@ def test_a_ticket_reads_its_message_and_nothing_else(
     assert mine in asking.log
 
 
+def test_a_ticket_is_good_beside_a_cookie_that_is_not(ada: httpx.Client, nobody: httpx.Client) -> None:
+    url = ada.post(f"/api/messages/{answer_of(ada, 'tickets')}/ticket").json()["url"]
+    assert nobody.get(url, headers={"Cookie": f"{COOKIE}=xio_of-last-year"}).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["utm_ticket=abc", "ticket=", "ticket", "ticket=%00&ticket="])
+def test_what_only_looks_like_a_ticket_is_none(query: str, nobody: httpx.Client) -> None:
+    assert nobody.get(f"/api/messages/msg_1/events?{query}").json()["code"] == "unauthorized"
+
+
 def test_a_ticket_ends_after_a_minute() -> None:
     time = [1_000_000.0]
     tickets = Tickets(lambda: time[0])
