@@ -49,11 +49,15 @@ ACCEPTING = 1.0  # seconds that requests under way get at least when the server 
 
 @value
 class How:
-    """How a question is to be answered; None means the configured default."""
+    """How a question is to be answered; None means the configured default.
+
+    `options` are those fields of Options that are said. What is left out is the default, or, where an answer is
+    asked for again, as it was.
+    """
 
     provider: str | None = None
     model: str | None = None
-    options: Options = field(default_factory=Options)
+    options: Mapping[str, Any] = field(default_factory=dict)
     on_busy: OnBusy = "reject"
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     idempotency_key: str | None = None
@@ -235,7 +239,7 @@ class ChatService:
             claim=Claim(message_id, secrets.token_hex(8)),
             provider=provider,
             model=model,
-            options=how.options,
+            options=Options(**how.options),
             on_busy=how.on_busy,
             idempotency=known,
             timestamp=timestamp(self._clock()),
@@ -322,7 +326,7 @@ def _as_before(earlier: Message, how: How) -> How:
         how,
         provider=how.provider or earlier.provider,
         model=how.model or (earlier.model if same_provider else None),
-        options=earlier.options if how.options == Options() else how.options,
+        options={**asdict(earlier.options), **how.options},
     )
 
 
@@ -330,6 +334,6 @@ def _idempotency(what: str, said: Mapping[str, Any], how: How) -> Idempotency | 
     """A request's key, and a digest of everything the request says but its keys: the same says the same."""
     if how.idempotency_key is None:
         return None
-    asked = {"provider": how.provider, "model": how.model, "on_busy": how.on_busy, **asdict(how.options)}
+    asked = {"provider": how.provider, "model": how.model, "on_busy": how.on_busy, **asdict(Options(**how.options))}
     digest = hashlib.sha256(json.dumps([what, said, asked], sort_keys=True).encode()).hexdigest()
     return Idempotency(how.idempotency_key, digest)

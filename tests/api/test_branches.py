@@ -62,6 +62,12 @@ def test_regenerating_with_other_settings(caller: Caller, session_id: str) -> No
     assert (second["model"], second["thinking"]) == ("demo", "There is ")
 
 
+def test_regenerating_keeps_what_is_left_out(caller: Caller, session_id: str) -> None:
+    first = caller.answer(session_id, "one two three", model="demo", ultra_thinking=True, max_tokens=2)
+    second = caller.http.post(f"/api/messages/{first['id']}/regenerate?wait=20", json={"ultra_thinking": False}).json()
+    assert (bool(first["thinking"]), second["thinking"], second["finish_reason"]) == (True, None, "length")
+
+
 def test_a_question_can_be_regenerated_too(caller: Caller, session_id: str) -> None:
     first = caller.answer(session_id)
     second = caller.http.post(f"/api/messages/{first['parent_id']}/regenerate?wait=20", json={"model": "echo"}).json()

@@ -16,7 +16,7 @@ import pytest
 from server.chat import transcript
 from server.chat.answer import Answer
 from server.chat.draft import Draft
-from server.chat.models import Message, Options, sha256
+from server.chat.models import Message, sha256
 from server.chat.patience import Limits
 from server.chat.provider import Delta, Finish, FinishReason, Prompt, Source, Sources, Text, Thinking, Turn, Usage
 from server.chat.recovery import recover
@@ -91,7 +91,7 @@ async def test_reasoning_and_sources_are_kept(path: Path) -> None:
 
 
 async def test_the_provider_is_asked_what_was_asked(path: Path) -> None:
-    options = Options(ultra_thinking=True, max_tokens=9, temperature=0.5, system="Be brief.")
+    options = {"ultra_thinking": True, "max_tokens": 9, "temperature": 0.5, "system": "Be brief."}
     async with chatting(path, Scripted(answering("eins"))) as chat:
         await chat.answer("one")
         await chat.answer("two", options=options, model="other", api_keys={"scripted": "sk-1", "else": "sk-2"})

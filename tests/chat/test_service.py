@@ -224,7 +224,7 @@ async def test_other_keys_of_a_provider_are_the_same_request(path: Path) -> None
         {"session": "other"},
         {"model": "other"},
         {"on_busy": "enqueue"},
-        {"options": Options(temperature=0.1)},
+        {"options": {"temperature": 0.1}},
         {"provider": "scripted"},
     ],
 )
@@ -248,12 +248,12 @@ async def test_a_tab_of_its_own_makes_no_other_request(path: Path) -> None:
 
 
 async def test_asking_again_is_as_before(path: Path) -> None:
-    options = Options(ultra_thinking=True, system="Be brief.")
+    options: dict[str, Any] = {"ultra_thinking": True, "system": "Be brief."}
     other = Scripted(answering("yes"), name="other")
     async with chatting(path, Scripted(answering("no")), other) as chat:
         first = await chat.answer("one", provider="other", model="other-7", options=options)
         second = await chat.end(await chat.service.ask_again(OWNER, first.id, How()))
-        assert (second.provider, second.model, second.options) == ("other", "other-7", options)
+        assert (second.provider, second.model, second.options) == ("other", "other-7", Options(**options))
         assert (second.parent_id, second.content) == (first.parent_id, "yes")
         assert other.prompts[0] == other.prompts[1]
 
@@ -261,10 +261,10 @@ async def test_asking_again_is_as_before(path: Path) -> None:
 async def test_asking_again_may_be_otherwise(path: Path) -> None:
     other = Scripted(answering("yes"), name="other")
     async with chatting(path, Scripted(answering("no")), other) as chat:
-        first = await chat.answer("one", model="mine", options=Options(max_tokens=7))
+        first = await chat.answer("one", model="mine", options={"max_tokens": 7})
         again = [
             await chat.end(await chat.service.ask_again(OWNER, first.id, how))
-            for how in (How(model="new"), How(provider="other"), How(options=Options(max_tokens=9)))
+            for how in (How(model="new"), How(provider="other"), How(options={"max_tokens": 9}))
         ]
         assert [(message.provider, message.model) for message in again] == [
             ("scripted", "new"),
@@ -272,6 +272,14 @@ async def test_asking_again_may_be_otherwise(path: Path) -> None:
             ("scripted", "mine"),
         ]
         assert [message.options.max_tokens for message in again] == [7, 7, 9]
+
+
+async def test_asking_again_keeps_the_options_that_are_not_named(path: Path) -> None:
+    async with chatting(path) as chat:
+        first = await chat.answer("one", options={"ultra_thinking": True, "system": "Be brief.", "max_tokens": 7})
+        how = How(options={"ultra_thinking": False, "max_tokens": None})  # both as if nothing had ever been said
+        second = await chat.end(await chat.service.ask_again(OWNER, first.id, how))
+        assert second.options == Options(system="Be brief.")
 
 
 async def test_asking_a_question_again_takes_the_default(path: Path) -> None:
