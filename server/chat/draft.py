@@ -65,7 +65,7 @@ class Draft:
         self.usage: Usage | None = None
         self.finish: Finish | None = None
         self.sources: list[Mapping[str, str]] = []
-        self.length = 0  # of the text so far, in characters
+        self.size = 0  # of text, reasoning and sources so far, in characters
         self._log = log
         self._message = message
         self._claim = claim
@@ -148,18 +148,19 @@ class Draft:
         new = [source for source in found if source not in self.sources]  # another attempt finds the same again
         if new:
             self.sources += new
+            self.size += sum(len(source["url"]) + len(source["title"]) for source in new)
             self.tell(transcript.sources(self._message.id, new))
 
     def _write(self, kind: type, content: str) -> None:
         if kind is Text:
             self._text.append(content)
-            self.length += len(content)
         else:
             self._thinking.append(content)
         if self._waiting and self._waiting[-1][0] is kind:
             self._waiting[-1][1].append(content)
         else:
             self._waiting.append((kind, [content]))
+        self.size += len(content)
         self._unsent += len(content)
         self._begin()
 

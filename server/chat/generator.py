@@ -234,7 +234,7 @@ class Generator:
         async with Patience(answer, self._limits), aclosing(cast(AsyncGenerator[Delta, None], stream)) as deltas:
             async for delta in deltas:
                 self._take(answer, draft, delta)
-                if draft.length > self._limits.max_characters:
+                if draft.size > self._limits.max_characters:
                     draft.finish = Finish("length")
                     return
                 if draft.congested:

@@ -384,7 +384,8 @@ def test_the_log_has_what_the_provider_said_once_and_in_order(
         expected = Surrogates()
         text = "".join(expected.add(delta.content) for delta in given if isinstance(delta, Text)) + expected.rest()
         assert gap_free(events) == written.draft.content == text
-        assert written.draft.length == len(text)
+        sources = "".join(source["url"] + source["title"] for source in written.draft.sources)
+        assert written.draft.size == len(text + written.draft.thinking + sources)
         assert "".join(told(events, "thinking")) == written.draft.thinking
         assert fold(events).sources == written.draft.sources
 

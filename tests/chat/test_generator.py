@@ -449,6 +449,16 @@ async def test_an_answer_that_grows_too_long_ends(path: Path) -> None:
         assert chat.provider.open == 0
 
 
+async def test_reasoning_and_sources_without_end_are_ended_too(path: Path) -> None:
+    limits = Limits(max_characters=100)
+    found = [Sources((Source(f"https://example.org/{number}", "x" * 40),)) for number in range(5)]
+    endless = Scripted([Thinking("x" * 60)] * 5 + [hanging()], [*found, hanging()])
+    async with chatting(path, endless, limits=limits) as chat:
+        thought, searched = await chat.answer(), await chat.answer()
+        assert (thought.status, thought.finish_reason, len(thought.thinking)) == ("completed", "length", 120)
+        assert (searched.status, searched.finish_reason, len(searched.sources)) == ("completed", "length", 2)
+
+
 async def test_a_provider_is_not_read_faster_than_the_log_takes(path: Path) -> None:
     said_so_far = 0
 
