@@ -28,6 +28,12 @@ INDEX = """
     WHERE unindexed.message <= ?
 """
 
+# All that somebody has said, and nobody else's.
+FOUND_SHORT = """
+    SELECT session FROM sessions AS own CROSS JOIN messages ON messages.session = own.key
+    WHERE own.owner = :owner AND INSTR(lowered(content), :text)
+"""
+
 FOUND = """
     SELECT session FROM messages WHERE key IN (SELECT rowid FROM message_search WHERE message_search MATCH :match)
     UNION ALL
@@ -55,13 +61,10 @@ def index_some(transaction: Transaction) -> None:
 
 
 def matching(query: str) -> tuple[str, dict[str, Any]]:
-    """A condition on sessions. The index knows runs of three characters; shorter ones are looked for."""
+    """A condition on sessions of `:owner`. The index knows runs of three characters; shorter ones are looked for."""
     if not query:
         return "", {}
-    if len(query) < 3 or "\0" in query:
-        inside = "SELECT session FROM messages WHERE INSTR(lowered(content), :text)"
-    else:
-        inside = FOUND
+    inside = FOUND_SHORT if len(query) < 3 or "\0" in query else FOUND
     return (
         f" AND (INSTR(lowered(title), :text) OR key IN ({inside}))",
         {"text": query.lower(), "match": '"' + query.replace('"', '""') + '"'},

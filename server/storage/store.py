@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from asyncio import Future
+from asyncio import Future, Lock
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -50,6 +51,7 @@ class SqliteStore:
         self._log = log
         self._max_queued = max_queued
         self._expired = ""  # the cutoff up to which everything is deleted
+        self._searching = Lock()
 
     # Answers.
 
@@ -123,7 +125,11 @@ class SqliteStore:
     # Sessions.
 
     async def sessions(self, owner: str, query: str, before: str | None, limit: int) -> Sessions:
-        return await self._database.read(lambda connection: reading.sessions(connection, owner, query, before, limit))
+        # One search after the other: it may go through a lot, and other reads need a connection meanwhile.
+        async with self._searching if query else nullcontext():
+            return await self._database.read(
+                lambda connection: reading.sessions(connection, owner, query, before, limit)
+            )
 
     async def session(self, owner: str, session_id: str) -> Session:
         return await self._database.read(lambda connection: reading.session(connection, owner, session_id))

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 import math
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from server.chat.errors import StorageUnavailable
-from server.storage import search
+from server.chat.models import Sessions
+from server.storage import reading, search
 from tests.chat.chatting import Disk
 from tests.storage.kept import NOON, OWNER, Kept, keep
 
@@ -132,6 +136,36 @@ async def test_a_title_that_was_changed_is_found_by_the_new_one_alone(kept: Kept
 async def test_only_ones_own_sessions_are_found(filled: Kept) -> None:
     for query in ("", "日志", "family"):
         assert await found(filled, query, "somebody else") == set()
+
+
+async def test_what_others_have_said_is_not_gone_through(kept: Kept) -> None:
+    plan = await kept.database.read(
+        lambda connection: connection.fetch_all(
+            f"EXPLAIN QUERY PLAN {search.FOUND_SHORT}", {"owner": OWNER, "text": "x"}
+        )
+    )
+    assert [row["detail"].partition(" USING ")[2].partition("(")[2] for row in plan] == ["owner=?)", "session=?)"]
+
+
+async def test_searches_leave_a_connection_to_others(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = await kept.answer("a question", "eleven words")
+    searching, over = threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> Sessions:
+        searching.set()
+        over.wait(30)
+        return Sessions([], has_more=False)
+
+    monkeypatch.setattr(reading, "sessions", slow)
+    async with asyncio.TaskGroup() as searches:
+        for _ in range(8):
+            searches.create_task(kept.store.sessions(OWNER, "x", None, 10))
+        try:
+            await asyncio.to_thread(searching.wait, 10)
+            async with asyncio.timeout(10):
+                assert (await kept.store.find(OWNER, message.id)).content == "eleven words"
+        finally:
+            over.set()
 
 
 async def test_an_answer_is_found_when_it_has_ended(kept: Kept) -> None:
