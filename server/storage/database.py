@@ -128,7 +128,8 @@ class Database:
         """Raises DatabaseRefused: another server uses the file, it is damaged, or it cannot be written."""
         async with AsyncExitStack() as held:
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _create(self._path)
                 held.callback(_lock(self._path).close)
                 await asyncio.to_thread(_check, self._path)
                 self._writer = await self._hold(held)
@@ -187,12 +188,19 @@ def _in_snapshot(work: Callable[[Connection], Result], connection: Connection) -
         return work(connection)
 
 
+def _create(path: Path) -> None:
+    """Only its owner can read it, where SQLite would let everybody; the -wal takes that over."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
 def _lock(path: Path) -> sqlite3.Connection:
     """Held while the process lives, and let go by the system however it ends.
 
     A database of its own: a lock on the real one would keep backups and the sqlite3 shell out as well.
     """
-    lock = sqlite3.connect(f"{path}-lock", timeout=0, isolation_level=None, check_same_thread=False)
+    place = path.with_name(f"{path.name}-lock")
+    _create(place)
+    lock = sqlite3.connect(place, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:

@@ -160,6 +160,18 @@ async def test_another_process_on_the_same_file_is_refused_until_the_first_is_go
     await second.disconnect()
 
 
+async def test_nobody_else_can_read_what_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    database = Database(folder / "xionimus.db")
+    await database.connect()
+    await database.write(lambda connection: connection.run_script("CREATE TABLE t (a);"))
+    files = {file.name: file.stat().st_mode & 0o777 for file in (folder, *folder.iterdir())}
+    await database.disconnect()
+    assert files.pop("data") == 0o700
+    assert {"xionimus.db", "xionimus.db-wal", "xionimus.db-lock"} <= set(files)
+    assert set(files.values()) == {0o600}
+
+
 async def test_a_shell_and_a_backup_may_use_the_file_meanwhile(database: Database, path: Path) -> None:
     with closing(sqlite3.connect(path)) as shell, closing(sqlite3.connect(":memory:")) as backup:
         shell.execute("INSERT INTO t VALUES (1)")
