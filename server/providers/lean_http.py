@@ -9,7 +9,9 @@ the answer as it comes. Where proxies are configured httpx2 itself is used; see 
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
+from base64 import b64encode
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
@@ -17,6 +19,8 @@ from typing import NamedTuple, cast
 
 import httptools
 import httpx2
+
+from server.providers.connecting import connected_socket
 
 MAX_HEAD = 65_536  # bytes of a response's status line and headers
 HIGH_WATER = 262_144  # bytes that wait to be read before the socket is read no further
@@ -40,7 +44,9 @@ class LeanClient:
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
         """Raises httpx2.ConnectError, ConnectTimeout, ReadError, RemoteProtocolError and InvalidURL."""
-        origin, line = _target(url)
+        origin, line, login = _target(url)
+        if login:
+            headers = {**{name: value for name, value in headers.items() if name.lower() != "authorization"}, **login}
         connection = self._reusable(origin) or await self._connect(origin)
         # Not asked again by itself if it breaks: the server may have begun to work on it.
         await connection.ask(_request(line, headers, body))
@@ -55,7 +61,7 @@ class LeanClient:
     def keep(self, origin: Origin, connection: _Connection) -> None:
         """Take a connection back whose answer was read to its end."""
         idle = self._idle.setdefault(origin, deque(maxlen=MAX_IDLE))
-        if len(idle) == MAX_IDLE:
+        while idle and (len(idle) == MAX_IDLE or idle[0].expired):
             idle.popleft().close()
         idle.append(connection)
 
@@ -75,10 +81,12 @@ class LeanClient:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout):
-                _, connection = await loop.create_connection(_Connection, origin.host, origin.port, ssl=tls)
+                connected = await connected_socket(origin.host, origin.port)
+                name = origin.host if tls else None
+                _, connection = await loop.create_connection(_Connection, sock=connected, ssl=tls, server_hostname=name)
         except TimeoutError:
             raise httpx2.ConnectTimeout(f"no connection within {self._connect_timeout:g} s") from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise httpx2.ConnectError(str(error)) from error
         return connection
 
@@ -152,7 +160,13 @@ class _Answer:
         pieces, self.pieces, self.size = self.pieces, [], 0
         return b"".join(pieces)
 
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.keep_alive = False  # nobody has asked for another answer
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.has_head:
+            return  # a trailer
         self.headers.append((name, value))
         lowered = name.lower()
         if lowered == b"content-length" or (lowered == b"transfer-encoding" and b"chunked" in value.lower()):
@@ -160,20 +174,24 @@ class _Answer:
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
+        if self.complete:
+            return
         self.status = self._parser.get_status_code()
         if self.status >= 200:
             self.has_head = True
             self.keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
-        self.pieces.append(body)
-        self.size += len(body)
+        if not self.complete:
+            self.pieces.append(body)
+            self.size += len(body)
 
     def on_message_complete(self) -> None:
         if self.has_head:
             self.complete = True
         else:
-            self.headers = []  # of 100 Continue and the like: the answer is still to come
+            # That was 100 Continue or the like: the answer is still to come.
+            self.headers, self.until_close = [], True
 
 
 class _Connection(asyncio.Protocol):
@@ -224,8 +242,17 @@ class _Connection(asyncio.Protocol):
         self._idle_since = self._loop.time()
         return self.over and self.answer.keep_alive and self.usable()
 
+    @property
+    def expired(self) -> bool:
+        return self._loop.time() - self._idle_since >= KEEPALIVE
+
     def usable(self) -> bool:
-        return self._transport is not None and self._loop.time() - self._idle_since < KEEPALIVE
+        if self._transport is None or self._transport.is_closing() or self.expired:
+            return False
+        # Its end may have come that the loop has not seen yet; and nothing else was asked for.
+        waiting = select.poll()
+        waiting.register(self._transport.get_extra_info("socket"), select.POLLIN)
+        return not waiting.poll(0)
 
     def close(self) -> None:
         if self._transport is not None:
@@ -284,12 +311,14 @@ def _truncated() -> httpx2.RemoteProtocolError:
 
 
 @lru_cache
-def _target(url: str) -> tuple[Origin, str]:
-    """Where a request goes, and how it begins."""
+def _target(url: str) -> tuple[Origin, str, Mapping[str, str]]:
+    """Where a request goes, how it begins, and the header for a login in its address, which goes before a key."""
     parsed = httpx2.URL(url)
     origin = Origin(parsed.scheme, parsed.host, parsed.port or (443 if parsed.scheme == "https" else 80))
     path, host = parsed.raw_path.decode("ascii"), parsed.netloc.decode("ascii")
-    return origin, f"POST {path} HTTP/1.1\r\nHost: {host}\r\n"
+    login = b64encode(f"{parsed.username}:{parsed.password}".encode()).decode() if parsed.userinfo else ""
+    header = {"Authorization": f"Basic {login}"} if login else {}
+    return origin, f"POST {path} HTTP/1.1\r\nHost: {host}\r\n", header
 
 
 def _request(line: str, headers: Mapping[str, str], body: bytes) -> bytes:
