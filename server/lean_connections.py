@@ -4,7 +4,7 @@ Each makes three to six queues of 700 bytes that stay empty. And where an object
 keeps their names for itself, in 1.6 kB; so those of derived classes, and some of the base's, are in `__slots__`.
 
 And with a short way to the socket for pieces of a stream: through `send` each is a dictionary and a coroutine, which
-takes as long as the system's own work. What a response begins with goes out in one piece.
+takes as long as the system's own work. The head of a response goes out with the first piece of its body.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from server.streaming.signal import Signal
 
 WRITE_NOW = "xionimus.write_now"  # in the scope of a request: a WriteNow, for a response whose length is not told
 
-MAX_GATHERED = 65_536  # bytes
 ADDRESSES = ("sockname", "peername")  # of IPv6 they have four parts
 
 Piece = bytes | bytearray | memoryview
@@ -36,9 +35,10 @@ class WriteNow(Protocol):
 
 
 class GatheringTransport:
-    """A transport that can send what is written to it in one turn of the loop as one piece.
+    """A transport that can send the next two pieces as one, if both are written in one turn of the loop.
 
-    A response begins with three: its head, the first event, and what there is already. Each would be a packet.
+    Two, the head of a response and what its body begins with, and no more: of a stream that is `ready`, and some
+    proxies hold everything back if they find 512 bytes or more at their first look.
     """
 
     __slots__ = ("_gathered", "_transport", "is_closing", "write")
@@ -61,30 +61,33 @@ class GatheringTransport:
         """Send what is written next with what follows it in the same turn."""
         self.write = self._keep
 
+    def let_go(self) -> None:
+        """Send what is kept."""
+        if self._gathered:
+            gathered, self._gathered = self._gathered, b""
+            self.write = self._transport.write
+            self.write(gathered)
+
     def close(self) -> None:
-        self._let_go()
+        self.let_go()
         self._transport.close()
 
     def _keep(self, data: Piece) -> None:
-        if not self._gathered:
-            asyncio.get_running_loop().call_soon(self._let_go)
+        first = not self._gathered
         self._gathered += data
-        if len(self._gathered) > MAX_GATHERED:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        self.write = self._transport.write
-        if self._gathered:
-            gathered, self._gathered = self._gathered, b""
-            self.write(gathered)
+        if first:
+            asyncio.get_running_loop().call_soon(self.let_go)
+        else:
+            self.let_go()
 
 
 class LeanHttp(HttpToolsProtocol):
-    __slots__ = ()
+    __slots__ = ("_answered",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.pipeline = cast(Any, _Pipeline())
+        self._answered: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         gathering = cast(asyncio.Transport, self._gathering(transport))
@@ -94,7 +97,18 @@ class LeanHttp(HttpToolsProtocol):
     def _gathering(self, transport: asyncio.Transport) -> GatheringTransport:
         return GatheringTransport(transport)
 
+    def eof_received(self) -> None:
+        cast(GatheringTransport, self.transport).let_go()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn tells the request that has come last; the one that is being answered may be another.
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+        super().connection_lost(exc)
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
         signal = Signal()
         if cycle.message_event.is_set():
             signal.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,7 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from server.lean_connections import MAX_GATHERED, WRITE_NOW, GatheringTransport, LeanHttp
+from server.lean_connections import WRITE_NOW, GatheringTransport, LeanHttp
 from tests.access.raw import exchange
 from tests.serving import ServerProcess
 
@@ -120,35 +121,63 @@ class Wire(asyncio.Transport):
 
 
 @pytest.mark.anyio
-async def test_what_a_response_begins_with_goes_out_in_one_piece() -> None:
+async def test_a_head_goes_out_with_what_follows_it_at_once_and_nothing_else() -> None:
     wire = Wire()
     transport = GatheringTransport(wire)
     for _ in range(2):
         transport.gather()
         await asyncio.sleep(0)
-        for piece in (b"head ", b"first ", b"second"):
+        for piece in (b"head ", b"first", b"second", b"third"):
             transport.write(piece)
-        assert wire.pieces == []
-        await asyncio.sleep(0)
-        transport.write(b"third")
-        assert wire.pieces == [b"head first second", b"third"]
+        assert wire.pieces == [b"head first", b"second", b"third"]
         wire.pieces.clear()
 
 
 @pytest.mark.anyio
-async def test_what_is_gathered_has_a_bound_and_goes_out_before_the_end() -> None:
+async def test_a_head_waits_for_nothing_that_comes_later() -> None:
     wire = Wire()
     transport = GatheringTransport(wire)
     transport.gather()
     transport.write(b"head")
-    transport.write(bytes(MAX_GATHERED))
-    transport.write(b"next")
-    assert wire.pieces == [b"head" + bytes(MAX_GATHERED), b"next"]
+    await asyncio.sleep(0)
+    transport.write(b"first")
+    assert wire.pieces == [b"head", b"first"]
     transport.gather()
     transport.write(b"last")
     transport.close()
     await asyncio.sleep(0)
     assert wire.pieces[2:] == [b"last", b"closed"]
+
+
+def test_who_says_no_more_with_the_request_is_answered(server: ServerProcess) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % server.port
+    for _ in range(10):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            client.sendall(request)
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["close", "abort"])
+async def test_who_leaves_is_noticed_with_a_request_waiting_behind(how: str) -> None:
+    asked = asyncio.Event()
+    left = asyncio.get_running_loop().create_future()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["path"] == "/first"
+        await send(START)
+        asked.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send({"type": "http.response.body", "body": b"to nobody"})
+        left.set_result(True)
+
+    async with serving(app) as (_, writer):
+        writer.writelines(b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % name for name in (b"first", b"second"))
+        await asked.wait()
+        writer.transport.abort() if how == "abort" else writer.close()
+        assert await asyncio.wait_for(left, 10)
 
 
 async def answer(app: ASGIApp) -> bytes:

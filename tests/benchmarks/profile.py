@@ -36,7 +36,9 @@ UNITS = ("ms/answer", "µs/chunk")  # figures that count the CPU of something
 
 # What a file or the name of a function has in it. The innermost call that fits one says where a sample belongs.
 LAYERS: Mapping[str, str] = {
-    "asking the provider, reading HTTP from it": "/providers/lean_http.py /providers/http_client.py /httpx2/",
+    "asking the provider, reading HTTP from it": (
+        "/providers/lean_http.py /providers/connecting.py /providers/http_client.py /httpx2/"
+    ),
     "decoding: SSE, JSON, deltas": "/server/providers/ /json/decoder.py",
     "the answer: drafts, events, timers": (
         "/chat/generator.py /chat/answer.py /chat/patience.py /chat/draft.py /chat/transcript.py /chat/models.py "
