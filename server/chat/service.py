@@ -226,7 +226,8 @@ class ChatService:
     def _new_answer(self, owner: str, how: How, known: Idempotency | None) -> NewAnswer:
         if self.draining:
             raise Draining("the server is about to stop; try again in a moment")
-        if self.answers >= self._max_answers:
+        # Those that are not yet the generator's count too, or a burst would pass.
+        if self.answers + self._accepting.total() >= self._max_answers:
             raise Overloaded(f"{self._max_answers} answers are being written already")
         provider, model = self.providers.resolve(how.provider, how.model, how.api_keys)
         limit = self._max_answers_each
@@ -261,7 +262,6 @@ class ChatService:
             if accepted is None:
                 raise
             return accepted
-        # Those that are not yet the generator's count too, or a burst would pass.
         self._accepting[owner] += 1
         accepting = self._own(accept(answer))
         accepting.add_done_callback(partial(self._accepted, answer, how))

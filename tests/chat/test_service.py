@@ -153,6 +153,14 @@ async def test_there_is_a_largest_number_of_answers_at_once(path: Path) -> None:
         await chat.ask(session="three")
 
 
+async def test_no_more_than_that_come_of_a_burst(path: Path) -> None:
+    async with chatting(path, Scripted([hanging()]), max_answers=5) as chat:
+        asked = [chat.ask(session=f"s{number}", owner=f"o{number}") for number in range(50)]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert sum(isinstance(outcome, Overloaded) for outcome in outcomes) == 45
+        assert chat.service.answers == 5
+
+
 async def test_a_server_that_stops_starts_nothing(path: Path) -> None:
     async with chatting(path) as chat:
         message = await chat.answer()
