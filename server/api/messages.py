@@ -27,6 +27,7 @@ STREAMS = {sse.MEDIA_TYPE: None, ndjson.MEDIA_TYPE: schemas.Event}
 ANSWER_STREAMS = {**STREAMS, text.MEDIA_TYPE: None}
 ASKING_PROBLEMS = (
     "bad_request",
+    "bad_cursor",
     "not_found",
     "session_busy",
     "too_large",
@@ -64,10 +65,11 @@ class MessagesAPI:
             "Messages",
             body=schemas.SendBody,
             query=schemas.SendQuery,
-            headers=("Idempotency-Key",),
+            headers=("Idempotency-Key", "Last-Event-ID"),
             answers={
                 200: {"application/json": schemas.Message, **ANSWER_STREAMS},
                 202: schemas.Accepted,
+                204: None,
             },
             problems=ASKING_PROBLEMS,
         )
@@ -90,10 +92,11 @@ class MessagesAPI:
             body=schemas.RegenerateBody,
             body_required=False,
             query=schemas.SendQuery,
-            headers=("Idempotency-Key",),
+            headers=("Idempotency-Key", "Last-Event-ID"),
             answers={
                 200: {"application/json": schemas.Message, **ANSWER_STREAMS},
                 202: schemas.Accepted,
+                204: None,
             },
             problems=ASKING_PROBLEMS,
         )
@@ -155,7 +158,11 @@ class MessagesAPI:
         headers = {"Location": stream_url}
         form = wanted_format(request, query.format, "json")
         if form != "json":
-            return self._logs.stream(form, self._service.read_answer(message), headers)
+            # Who asks the same again, by its Idempotency-Key, may have read a part of it, or all.
+            reader = self._service.read_answer(message, cursor_in(request) if accepted.replayed else None)
+            if accepted.replayed and await reader.exhausted():
+                return Response(status_code=204, headers=headers)
+            return self._logs.stream(form, reader, headers)
         if query.wait and await self._service.ended(message.id, query.wait):
             finished = await self._service.message(owner_of(request), message.id)
             return JSONResponse(finished.message.public(), headers=headers)

@@ -22,7 +22,8 @@ TEMPLATE = "#/components/schemas/{model}"
 JsonObject = dict[str, Any]
 
 HEADER_DESCRIPTIONS = {
-    "Last-Event-ID": "A cursor: the id of the last event the client has.",
+    "Last-Event-ID": "A cursor: the id of the last event the client has. Where something is asked, only with a known "
+    "Idempotency-Key: the answer goes on from there.",
     "Idempotency-Key": "1 to 128 of A-Z a-z 0-9 : _ -; the same key and body get the same answer for 24 hours.",
 }
 

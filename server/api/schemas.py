@@ -59,7 +59,8 @@ class HowBody(Body):
     ultra_thinking: bool = Field(default=False, description="Let the model think longer, visibly.")
     on_busy: OnBusy = Field(
         default="reject",
-        description="While another answer of the session is being written: refuse, cancel it, or wait for it.",
+        description="While another answer of the session is being written: refuse, cancel it and those that wait, or "
+        "wait too.",
     )
     api_keys: dict[Name, Annotated[Key, AfterValidator(_header_safe)]] = Field(
         default_factory=dict,

@@ -78,9 +78,14 @@ class StreamAPI:
         if form == "ndjson":
             lines = (encode(tick) + "\n" async for tick in ticks(query))
             return StreamingResponse(lines, media_type=ndjson.MEDIA_TYPE, headers=HEADERS)
-        events = (ServerSentEvent(encode(tick), event="tick") async for tick in ticks(query))
-        response = EventSourceResponse(events, headers=HEADERS, ping=0, sep="\n")
-        response.headers["Content-Type"] = sse.MEDIA_TYPE  # without a charset, like the streams it stands for
+        # As the streams that it stands for are: lines end with LF, no charset; and whether the connection stays is
+        # uvicorn's to say.
+        events = (
+            ServerSentEvent(encode(tick), event="tick", id=str(tick["number"]), sep="\n") async for tick in ticks(query)
+        )
+        response = EventSourceResponse(events, headers=HEADERS, ping=0)
+        response.headers["Content-Type"] = sse.MEDIA_TYPE
+        del response.headers["Connection"]
         return response
 
     def websocket_routes(self) -> list[WebSocketRoute]:

@@ -6,10 +6,11 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.api.calling import Caller, assert_problem, text_of
-from tests.transports.wire import sse_events
+from tests.transports.wire import ndjson_events, sse_events
 
 
 def keyed(key: str) -> dict[str, Any]:
@@ -37,6 +38,28 @@ def test_asking_again_while_it_is_written_attaches_from_its_first_event(caller: 
     assert events[1]["type"] == "start"
     assert {event["message_id"] for event in events[1:]} == {first["id"]}
     assert text_of(events) == "word " * 60
+
+
+@pytest.mark.parametrize("form", ["sse", "ndjson"])
+def test_asking_again_from_a_place_goes_on_from_there(caller: Caller, session_id: str, form: str) -> None:
+    def again(**headers: str) -> httpx.Response:
+        told = {"Idempotency-Key": session_id, **headers}
+        return caller.send(session_id, "one two three", params={"format": form}, headers=told)
+
+    def ids(response: httpx.Response) -> list[str]:
+        if form == "sse":
+            return [json.loads(event.data)["id"] for event in sse_events(response.content)]
+        return [event["id"] for event in ndjson_events(response.content)]
+
+    whole = ids(again())
+    assert ids(again(**{"Last-Event-ID": whole[3]}))[1:] == whole[4:]
+    assert again(**{"Last-Event-ID": whole[-1]}).status_code == 204
+    assert_problem(again(**{"Last-Event-ID": "bad"}), 400, "bad_cursor")
+
+
+def test_a_place_means_nothing_where_something_new_is_asked(caller: Caller, session_id: str) -> None:
+    asked = caller.send(session_id, "one", params={"format": "ndjson"}, headers={"Last-Event-ID": "elsewhere-9"})
+    assert text_of(ndjson_events(asked.content)) == "one"
 
 
 def test_fifty_at_once_are_one_answer(caller: Caller, session_id: str) -> None:

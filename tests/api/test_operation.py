@@ -73,8 +73,13 @@ def test_the_probe_ticks_eight_times_in_steps_of_250_ms(caller: Caller, form: st
 
 @pytest.mark.parametrize(("form", "media_type"), [("sse", "text/event-stream"), ("ndjson", "application/x-ndjson")])
 def test_the_probe_looks_like_the_streams_it_stands_for(caller: Caller, form: str, media_type: str) -> None:
-    with caller.http.stream("GET", "/api/stream/probe", params={"format": form}) as response:
-        headers = response.headers
+    with caller.http.stream(
+        "GET", "/api/stream/probe", params={"format": form, "ticks": 2}, headers={"Connection": "close"}
+    ) as response:
+        headers, body = response.headers, response.read()
+    assert b"\r" not in body
+    assert re.findall(rb"^id: (.*)$", body, re.MULTILINE) == ([b"1", b"2"] if form == "sse" else [])
+    assert headers.get_list("connection") == ["close"]
     assert headers["content-type"] == media_type
     assert headers["cache-control"] == "no-store, no-transform"
     assert (headers["x-accel-buffering"], headers["x-content-type-options"]) == ("no", "nosniff")
