@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from server.providers.http_client import HttpClient, Response
 
 DRAIN_TIMEOUT = 0.1  # seconds
+REST_TIMEOUT = 2.0  # seconds
 ASK_FOR_EVENTS = {"accept": "text/event-stream", "accept-encoding": "identity"}
 """Headers of every request. Without compression, a few bytes on the wire cannot become gigabytes here."""
 
@@ -116,10 +117,13 @@ class SDKProvider(ABC):
                 async for piece in pieces:
                     for delta in answer.feed(piece):
                         yield delta
-                    if answer.done:
-                        if not response.over:
-                            await _drain(pieces)
+                    if answer.finished or answer.done:
                         break
+                while answer.finished and not answer.done and (piece := await _soon(pieces)):
+                    for delta in answer.feed(piece):
+                        yield delta
+                if answer.done and not response.over:
+                    await _drain(pieces)
         except Exception as problem:
             failure = provider_error(self.name, problem, answering)
             if not (answer.finished and failure.code == "provider_truncated"):
@@ -189,6 +193,15 @@ def _json(body: Mapping[str, Any]) -> bytes:
 def well_formed(text: str) -> str:
     """`text` as it can be encoded: pairs of surrogates joined, lone ones replaced."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+async def _soon(pieces: AsyncIterator[bytes]) -> bytes:
+    """What comes behind the finish, the usage say; nothing if the vendor leaves its end unsaid."""
+    try:
+        async with asyncio.timeout(REST_TIMEOUT):
+            return await anext(pieces, b"")
+    except TimeoutError:
+        return b""
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:

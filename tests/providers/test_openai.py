@@ -14,6 +14,7 @@ import pytest
 
 from server.chat.errors import ProviderError
 from server.chat.provider import Delta, Finish, ModelInfo, Prompt, Sources, Text, Thinking, Turn, Usage
+from server.providers import sdk
 from server.providers.http_client import MAX_ERROR
 from server.providers.openai import AnswerReader, OpenAIProvider
 from server.providers.sse_decoder import MAX_EVENT
@@ -393,6 +394,18 @@ class TestConnection:
     async def test_held_open_behind_the_end_does_not_hold_up_the_answer(self) -> None:
         async def linger(connection: Connection) -> None:
             await connection.send(stream_head(), chunk(HELLO + STOP))
+            await connection.until_gone()
+
+        async with asyncio.timeout(5):
+            assert await answer(linger) == [Text("Hello"), Finish("stop")]
+
+    async def test_held_open_without_saying_that_it_is_the_end_holds_it_up_for_a_moment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sdk, "REST_TIMEOUT", 0.05)
+
+        async def linger(connection: Connection) -> None:
+            await connection.send(stream_head(), chunk(HELLO), chunk(events(completion({}, "stop"))))
             await connection.until_gone()
 
         async with asyncio.timeout(5):
