@@ -148,14 +148,16 @@ class Application:
         try:
             if not self._opened:
                 await self.open()
-            housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
-            indexing = asyncio.create_task(self._keep_index(), name="indexing")
-            watching = asyncio.create_task(self._lag.watch(), name="loop lag")
+            background = [
+                asyncio.create_task(self._keep_house(), name="housekeeping"),
+                asyncio.create_task(self._keep_index(), name="indexing"),
+                asyncio.create_task(self._lag.watch(), name="loop lag"),
+            ]
             yield
             await self.drain()
-            housekeeping.cancel()
-            indexing.cancel()
-            watching.cancel()
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
             await self.providers.aclose()
             await self._log.aclose()
         finally:

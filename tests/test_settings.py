@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.settings import PREFIX, Settings, SettingsError, environment_names, load_settings
+from server.settings import PREFIX, SettingsError, environment_names, load_settings
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,8 +86,22 @@ def test_every_setting_stands_in_the_example_and_in_the_readme() -> None:
 
 
 def test_the_values_in_the_example_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
-    for line in lines:
-        if found := re.fullmatch(r"# (XIONIMUS_\w+)=(.+)", line):
-            monkeypatch.setenv(found[1], found[2])
-    assert load_settings().model_dump(exclude={"database_url"}) == Settings().model_dump(exclude={"database_url"})
+    defaults = load_settings().model_dump(exclude={"database_url"})
+    shown = re.findall(r"^# (XIONIMUS_\w+)=(.+)$", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE)
+    assert len(shown) > 25
+    for name, value in shown:
+        monkeypatch.setenv(name, value)
+    assert load_settings().model_dump(exclude={"database_url"}) == defaults
+
+
+def test_the_readme_tells_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings().model_dump(exclude={"database_url"})
+    rows = re.findall(r"^\| (`XIONIMUS_[^|]+)\|([^|]*)\|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    told: dict[str, str] = {}
+    for names, values in rows:
+        told |= zip(re.findall(r"\w+", names), values.replace("`", "").strip().split(", "), strict=False)
+    compared = {name for name in settings if told.get(PREFIX + name.upper())}
+    assert len(compared) > 25
+    for name in compared:
+        monkeypatch.setenv(PREFIX + name.upper(), told[PREFIX + name.upper()])
+    assert load_settings().model_dump(exclude={"database_url"}) == settings
