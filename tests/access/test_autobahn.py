@@ -2,7 +2,7 @@
 
 A short form of this runs with all tests. With compression:
 
-    AUTOBAHN_CASES='12.* 13.*' uv run pytest tests/access/test_autobahn.py --timeout 0
+    AUTOBAHN_CASES='12.* 13.*' uv run --group dev pytest tests/access/test_autobahn.py --timeout 0
 """
 
 from __future__ import annotations

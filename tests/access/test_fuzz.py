@@ -2,7 +2,7 @@
 
 A short form of this runs with all tests. 2,000 cases for each operation, and 100,000 frames:
 
-    FUZZ_CASES=2000 FUZZ_FRAMES=100000 uv run pytest tests/access/test_fuzz.py --timeout 0
+    FUZZ_CASES=2000 FUZZ_FRAMES=100000 uv run --group dev pytest tests/access/test_fuzz.py --timeout 0
 """
 
 from __future__ import annotations

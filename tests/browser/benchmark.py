@@ -1,6 +1,6 @@
 """How the page bears 100,000 characters of Markdown with code at 200 pieces a second.
 
-    uv run python -m tests.browser.benchmark
+    uv run --group dev python -m tests.browser.benchmark
 
 The numbers are of the main thread: tasks that keep it from answering a key, its time per piece at the start and at
 the end of the answer, and what stays in memory. It is the real page, reading a real server's demo answer.

@@ -1,6 +1,6 @@
 """The page in its states, as pictures to be looked at.
 
-uv run python -m tests.browser.screenshots FOLDER
+uv run --group dev python -m tests.browser.screenshots FOLDER
 """
 
 from __future__ import annotations
