@@ -138,4 +138,4 @@ def _field(error: Mapping[str, Any], of_union: bool) -> str:
 def _detail(found: ErrorDetails) -> str:
     if found["type"] == "union_tag_invalid":  # pydantic's own words repeat what was sent
         return f"must be one of {found['ctx']['expected_tags']}"
-    return found["msg"]
+    return found["msg"].removeprefix("Value error, ")  # which is Python's name for it

@@ -141,7 +141,7 @@ class MessagesAPI:
             "/api/messages/{message_id}/events",
             "The events of one answer; ends after its last",
             "Events",
-            query=schemas.EventsQuery,
+            query=schemas.AnswerEventsQuery,
             headers=("Last-Event-ID",),
             answers={200: {"application/json": schemas.EventPage, **ANSWER_STREAMS}, 204: None},
             problems=READING_PROBLEMS,

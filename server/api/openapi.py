@@ -72,9 +72,12 @@ def describe(routes: Sequence[Any], version: str) -> JsonObject:
         "paths": paths,
         "components": {
             "schemas": _schemas(described),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": "xionimus", "description": "See /sign-in."},
+            },
         },
-        "security": [{}, {"token": []}],  # without tokens in its settings, a server asks for none
+        "security": [{}, {"token": []}, {"cookie": []}],  # without tokens in its settings, a server asks for none
     }
 
 

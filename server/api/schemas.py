@@ -95,7 +95,8 @@ class ChatFrame(SendBody):
 
     type: Literal["chat"]
     client_id: Annotated[str, StringConstraints(pattern=IDEMPOTENCY_KEY)] | None = Field(
-        default=None, description="Echoed on the `posted` event; the idempotency key, too."
+        default=None,
+        description="Echoed on the `posted` event, or on the `error` that refuses it; the idempotency key, too.",
     )
 
 
@@ -139,7 +140,8 @@ class Query(BaseModel):
 class EventsQuery(Query):
     after: str | None = Field(
         default=None,
-        description="A cursor: what comes after it. `0`: everything that is kept. Last-Event-ID goes before it.",
+        description="A cursor: what comes after it. `0`: everything that is kept. Last-Event-ID goes before it; "
+        "`last_event_id` and `lastEventId` are other names of it.",
     )
     format: Literal["sse", "ndjson", "json", "text"] | None = Field(default=None, description="Goes before Accept.")
     wait: float = Field(
@@ -148,6 +150,10 @@ class EventsQuery(Query):
     heartbeat: Literal["comment", "event"] = Field(
         default="comment", description="`event`: SSE heartbeats as `event: ping`."
     )
+
+
+class AnswerEventsQuery(EventsQuery):
+    ticket: str | None = Field(default=None, description="Lets a client in that sends no token; see `…/ticket`.")
 
 
 class SocketQuery(Query):

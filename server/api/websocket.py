@@ -130,12 +130,19 @@ class WebSocketAPI:
             raise ProblemError("bad_request", "send text frames with a JSON object each")
         frame = FRAMES.validate_json(text)
         if isinstance(frame, schemas.ChatFrame):
-            question = Question(session_id, frame.content, frame.parent_id, frame.client_id)
-            await self._service.ask(owner_of(websocket), question, frame.how(frame.client_id))
+            await self._ask(websocket, session_id, frame)
         elif isinstance(frame, schemas.CancelFrame):
             await self._cancel(owner_of(websocket), session_id, frame.message_id)
         else:
             await websocket.send_text(encode({"type": "pong", "timestamp": timestamp(now())}))
+
+    async def _ask(self, websocket: WebSocket, session_id: str, frame: schemas.ChatFrame) -> None:
+        question = Question(session_id, frame.content, frame.parent_id, frame.client_id)
+        try:
+            await self._service.ask(owner_of(websocket), question, frame.how(frame.client_id))
+        except ChatError as error:
+            # With its id: the client may have asked several things.
+            await _tell_problem(websocket, error, frame.client_id)
 
     async def _cancel(self, owner: str, session_id: str, message_id: str) -> None:
         found = await self._service.find(owner, message_id)
@@ -161,8 +168,9 @@ def nowhere() -> WebSocketRoute:
     return WebSocketRoute("/{path:path}", refuse)
 
 
-async def _tell_problem(websocket: WebSocket, error: Exception) -> None:
-    told: dict[str, Any] = {"type": "error", "problem": problem_of(error, path_of(websocket))}
+async def _tell_problem(websocket: WebSocket, error: Exception, client_id: str | None = None) -> None:
+    echo = {"client_id": client_id} if client_id else {}
+    told: dict[str, Any] = {"type": "error", "problem": problem_of(error, path_of(websocket)), **echo}
     with suppress(*GONE):
         await websocket.send_text(encode(told))
 

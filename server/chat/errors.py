@@ -1,7 +1,7 @@
 """What can go wrong, as the wire names it.
 
+    ProviderError              a provider failed; told in an `error` event
     ChatError
-    ├── ProviderError          a provider failed; told in an `error` event
     ├── NotFound               404 not_found
     ├── Busy                   409 session_busy
     ├── NotActive              409 not_active

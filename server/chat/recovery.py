@@ -32,9 +32,8 @@ async def recover(store: Store, clock: Callable[[], datetime] = now) -> int:
 
 async def end_failed(store: Store, message_id: str, clock: Callable[[], datetime] = now) -> None:
     """End one answer whose writer cannot: `failed`, unless somebody had asked to stop it."""
-    for left in await store.unfinished():
-        if left.message.id == message_id:
-            await _end(store, left, internal(message_id), clock)
+    for left in await store.unfinished(message_id):
+        await _end(store, left, internal(message_id), clock)
 
 
 async def _end(store: Store, left: Unfinished, problem: Mapping[str, Any], clock: Callable[[], datetime]) -> None:

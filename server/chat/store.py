@@ -77,8 +77,8 @@ class Store(Protocol):
     def ask(self, question: NewQuestion, answer: NewAnswer) -> asyncio.Future[Accepted]:
         """Keep a question and the promise of an answer; the session is created if it is not there.
 
-        Begun with the call. Raises (through the future) Busy (only for `reject`), Invalid (parent_id),
-        IdempotencyKeyReused.
+        Begun with the call. Raises (through the future) Busy (only for `reject`), Overloaded (too many wait in
+        the session), Invalid (parent_id), IdempotencyKeyReused.
         """
         ...
 
@@ -106,7 +106,9 @@ class Store(Protocol):
         """Record that somebody wants the answer stopped, before it is."""
         ...
 
-    async def unfinished(self) -> Sequence[Unfinished]: ...
+    async def unfinished(self, message_id: str | None = None) -> Sequence[Unfinished]:
+        """The answers that have not ended, oldest first; only that one, if it is named."""
+        ...
 
     async def message(self, owner: str, message_id: str) -> MessageAt: ...
 

@@ -77,10 +77,12 @@ def session(connection: Connection | Transaction, owner: str, session_id: str) -
     return with_active(connection, session_row(connection, owner, session_id))
 
 
-def unfinished(connection: Connection) -> Sequence[Unfinished]:
+def unfinished(connection: Connection, message_id: str | None) -> Sequence[Unfinished]:
     rows = connection.fetch_all(
         f"""SELECT found.*, claims.token FROM ({SELECT_MESSAGE}) AS found
-            JOIN claims ON claims.message_id = found.id ORDER BY found.key"""
+            JOIN claims ON claims.message_id = found.id
+            WHERE :id IS NULL OR claims.message_id = :id ORDER BY found.key""",
+        {"id": message_id},
     )
     return [_unfinished(connection, row) for row in rows]
 

@@ -103,8 +103,8 @@ class SqliteStore:
 
         await self._transact(body)
 
-    async def unfinished(self) -> Sequence[Unfinished]:
-        return await self._database.read(reading.unfinished)
+    async def unfinished(self, message_id: str | None = None) -> Sequence[Unfinished]:
+        return await self._database.read(lambda connection: reading.unfinished(connection, message_id))
 
     # Reading.
 

@@ -9,7 +9,6 @@ from server.transports.connections import Connections
 from server.transports.response import HEADERS
 
 MEDIA_TYPE = "application/json"
-DEFAULT_WAIT = 20.0
 MAX_WAIT = 25.0
 MAX_EVENTS = 500
 MAX_BYTES = 256 * 1024

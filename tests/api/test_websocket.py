@@ -69,12 +69,19 @@ def test_the_client_id_is_echoed_and_is_the_idempotency_key(caller: Caller, sess
     assert caller.log(session_id) == events
 
 
+def test_a_question_that_is_refused_is_told_by_its_client_id(caller: Caller, session_id: str) -> None:
+    with joined(caller, session_id) as socket:
+        ask(socket, model="nonsense", client_id=f"{session_id}-1")
+        ask(socket, client_id=f"{session_id}-2")
+        assert refusal(socket, client_id=f"{session_id}-1")["code"] == "unknown_model"
+
+
 def test_a_client_id_with_another_question_is_refused(caller: Caller, session_id: str) -> None:
     with joined(caller, session_id) as socket:
         ask(socket, client_id=session_id)
         until(socket, "complete")
         ask(socket, "something else", client_id=session_id)
-        assert refusal(socket)["code"] == "idempotency_key_reused"
+        assert refusal(socket, client_id=session_id)["code"] == "idempotency_key_reused"
 
 
 def test_a_question_sent_again_over_http_is_the_same(caller: Caller, session_id: str) -> None:
@@ -107,13 +114,12 @@ def until_ends(socket: WebSocketSession, count: int) -> list[Json]:
     return [until(socket, "complete", "error")[-1] for _ in range(count)]
 
 
-def refusal(socket: WebSocketSession) -> Json:
-    """The problem of the next error frame that is about a frame, not about an answer."""
-    while True:
-        frame = until(socket, "error")[-1]
-        assert frame.keys() == {"type", "problem"}
-        problem: Json = frame["problem"]
-        return problem
+def refusal(socket: WebSocketSession, **echo: str) -> Json:
+    """The problem of the next error frame, which is about a frame, not about an answer."""
+    frame = until(socket, "error")[-1]
+    problem: Json = frame["problem"]
+    assert frame == {"type": "error", "problem": problem, **echo}
+    return problem
 
 
 def test_cancel_stops_an_answer(caller: Caller, session_id: str) -> None:

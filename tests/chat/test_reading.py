@@ -34,6 +34,7 @@ class Browser:
         self.resting = asyncio.Event()
         self.open = asyncio.Event()
         self.open.set()
+        self.writing = asyncio.Event()
         self.gone = False
         self._room = room
         self._woken = asyncio.Event()
@@ -47,6 +48,7 @@ class Browser:
 
     async def write(self, events: Sequence[Event]) -> None:
         assert events
+        self.writing.set()
         await self.open.wait()
         self.events += events
 
@@ -183,7 +185,7 @@ async def test_who_was_too_slow_for_the_news_is_not_told_that_it_was_all(kept: K
     message = await kept.answer("one", "eins")
     browser = Browser(session_reader(kept, message.stream, "0"))
     browser.open.clear()
-    await asyncio.sleep(0)
+    await browser.writing.wait()
     await kept.store.purge_session(message.stream)
     browser.open.set()
     with pytest.raises(NotFound):
@@ -303,7 +305,7 @@ async def test_what_expires_under_a_slow_reader_is_told(kept: Kept) -> None:
     await kept.log.append(message.stream, [large, large, large])  # so that the rest is not in memory
     browser = Browser(session_reader(kept, message.stream, "0"))
     browser.open.clear()
-    await asyncio.sleep(0)
+    await browser.writing.wait()
     await kept.store.expire(LATER)
     browser.open.set()
     await browser.caught_up()
@@ -345,7 +347,7 @@ async def test_a_reader_cut_while_it_writes_is_cut_when_it_has_written(kept: Kep
     reader = session_reader(kept, message.stream, "0")
     browser = Browser(reader)
     browser.open.clear()
-    await asyncio.sleep(0)
+    await browser.writing.wait()
     reader.cut("draining")
     browser.open.set()
     assert await cut_reason(browser) == "draining"
