@@ -30,6 +30,11 @@ Files = Sequence[tuple[int, int]]  # device and number of each; none if one is m
 BUSY_TIMEOUT = 5.0
 
 
+def lowered(text: str) -> str:
+    """As the search's index has it: without regard to case, nor to where in a word a sigma stands."""
+    return text.lower().replace("ς", "σ")  # noqa: RUF001
+
+
 class _Tuned(sqlite3.Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,7 +43,7 @@ class _Tuned(sqlite3.Connection):
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -16000"):
             self.execute(f"PRAGMA {pragma}")
         # SQLite's own LOWER and LIKE know no case but that of ASCII.
-        self.create_function("lowered", 1, str.lower, deterministic=True)
+        self.create_function("lowered", 1, lowered, deterministic=True)
 
 
 class _StorageErrors:

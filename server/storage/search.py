@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.storage.database import Connection
+from server.storage.database import Connection, lowered
 from server.storage.transactions import Transaction
 
 MESSAGES = 100  # that are indexed in one transaction,
@@ -67,5 +67,5 @@ def matching(query: str) -> tuple[str, dict[str, Any]]:
     inside = FOUND_SHORT if len(query) < 3 or "\0" in query else FOUND
     return (
         f" AND (INSTR(lowered(title), :text) OR key IN ({inside}))",
-        {"text": query.lower(), "match": '"' + query.replace('"', '""') + '"'},
+        {"text": lowered(query), "match": '"' + query.replace('"', '""') + '"'},
     )

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.anyio
 SESSIONS = {
     "german": ("Wie heißt die größte Stadt?", "Sie heißt Übersee, glaube ich: ÄÖÜ."),
     "chinese": ("什么是日志?", "日志是一系列有序的记录。"),
+    "greek": ("Τι είναι η ΟΔΟΣΗΜΑ;", "Είναι στους δρόμους."),  # noqa: RUF001
     "emoji": ("Show me a family", "Here: 👩‍👩‍👧 and 😀!"),
     "code": ('What does "SELECT * FROM t" do?', "100% of rows_of t; it's `a OR b AND NOT c*` NEAR(x) -y ^z {col}:"),
     "windows": ("C:\\temp", "a\\b"),
@@ -72,6 +73,10 @@ async def indexed(kept: Kept, text: str) -> int:
         ("öß", {"german"}),
         ("äö", {"german"}),
         ("Ü", {"german"}),
+        ("ΟΔΟΣ", {"greek"}),
+        ("οδοση", {"greek"}),
+        ("στουσ", {"greek"}),
+        ("Σ", {"greek"}),
         ("日志", {"chinese"}),
         ("是", {"chinese"}),
         ("有序的", {"chinese"}),
