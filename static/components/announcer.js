@@ -13,23 +13,21 @@ export function announce(text) {
   if (text.trim()) sentences.value = [...sentences.value, { id: ++count, text: text.trim() }].slice(-KEPT);
 }
 
-/** Collects text until a sentence is whole: nobody wants to hear tokens. */
+/** Reads texts that grow, sentence by sentence: nobody wants to hear tokens. */
 export class SentenceReader {
   constructor(say = announce) {
     this.say = say;
-    this.text = "";
+    this.said = 0; // characters of the text that grows
   }
 
   /**
-   * @param {string} text
-   * @param {boolean} endsBlock a paragraph or a heading ends without a full stop
+   * @param {string} text from its beginning
+   * @param {boolean} isWhole a paragraph or a heading ends without a full stop
    */
-  take(text, endsBlock) {
-    this.text += text;
-    const end = endsBlock ? this.text.length : endOfSentence(this.text);
-    if (!end) return;
-    this.say(this.text.slice(0, end));
-    this.text = this.text.slice(end);
+  read(text, isWhole) {
+    const end = isWhole ? text.length : endOfSentence(text);
+    if (end > this.said) this.say(text.slice(this.said, end));
+    this.said = isWhole ? 0 : Math.max(this.said, end);
   }
 }
 

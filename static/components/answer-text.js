@@ -48,10 +48,10 @@ class Writing {
    */
   constructor(element, message) {
     const isLive = message.status === "streaming";
-    this.sentences = new SentenceReader();
+    const sentences = new SentenceReader((text) => this.speaks && announce(text));
     this.element = element;
     this.received = message.content;
-    this.view = new MarkdownView(element, (text, endsBlock) => this.speaks && this.sentences.take(text, endsBlock));
+    this.view = new MarkdownView(element, (text, isWhole) => sentences.read(text, isWhole));
     this.pacer = new Pacer((text) => this.show(text), () => this.finish());
     this.speaks = isLive && Boolean(message.seenFromStart); // what was there before its reader came is not news
     this.view.write(message.content);
@@ -102,13 +102,13 @@ class Writing {
     this.view.end();
     this.element.removeAttribute("data-writing");
     if (!this.speaks) return;
-    this.sentences.take("", true);
     announce("The answer has ended.");
     this.speaks = false;
   }
 
   stop() {
     this.pacer.stop();
+    this.view.stop();
     behind.value -= this.pacer.waiting.length;
   }
 }

@@ -18,7 +18,7 @@ async (snippets) => {
     const allowed = new Set(["http:", "https:", "mailto:"]);
     const inert = new Set(("A BLOCKQUOTE BR BUTTON CODE DIV EM FIGCAPTION FIGURE H2 H3 H4 H5 H6 HR LI OL P PRE S " +
         "SPAN STRONG TABLE TBODY TD TH THEAD TR UL").split(" "));
-    const attributes = new Set(("class dir href rel target tabindex role aria-label start type").split(" "));
+    const attributes = new Set(("class dir href rel target title tabindex role aria-label value type").split(" "));
     const complaints = [];
     const root = document.body.appendChild(document.createElement("div"));
     const examine = (how) => {

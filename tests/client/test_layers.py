@@ -14,7 +14,7 @@ IMPORTED = re.compile(r"""^(?:import|export)\b[^;]*?from "([^"]+)";""", re.MULTI
 PACKAGES = {
     "client": set[str](),
     "hooks": {"preact/hooks", "@preact/signals"},
-    "components": {"preact", "preact/hooks", "@preact/signals", "htm", "streaming-markdown"},
+    "components": {"preact", "preact/hooks", "@preact/signals", "htm", "markdown-it"},
     "pages": {"preact/hooks"},
 }
 INTO_HTML = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|dangerouslySetInnerHTML|\beval\(")

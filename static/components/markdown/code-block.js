@@ -19,7 +19,8 @@ let highlighter = null;
 export class CodeBlock {
   constructor() {
     this.language = "";
-    this.live = "";
+    this.text = "";
+    this.live = ""; // what of it is highlighted anew with each piece
     this.freezeAt = FREEZE_AT;
     this.label = element("span", "code-language", "text");
     this.code = element("code");
@@ -42,20 +43,32 @@ export class CodeBlock {
     const button = element("button", "quiet", "Copy");
     button.type = "button";
     button.addEventListener("click", async () => {
-      button.textContent = (await copyText(this.code.textContent ?? "")) ? "Copied" : "Not copied";
+      button.textContent = (await copyText(this.text)) ? "Copied" : "Not copied";
       setTimeout(() => (button.textContent = "Copy"), 1_500);
     });
     return button;
   }
 
   /** @param {string} info what stands behind the opening fence */
-  setLanguage(info) {
+  setInfo(info) {
     this.language = info.trim().split(/\s/, 1)[0].toLowerCase();
-    this.label.textContent = this.language || "text";
+    const label = info.trim() || "text";
+    if (this.label.textContent !== label) this.label.textContent = label;
+  }
+
+  /**
+   * Whether `text`, put behind so many characters of what is here, only goes on from it.
+   * @param {string} text
+   * @param {number} from
+   */
+  continues(text, from) {
+    return text.startsWith(this.text.slice(from));
   }
 
   /** @param {string} text */
   append(text) {
+    if (!text) return;
+    this.text += text;
     this.live += text;
     this.tail.append(text);
     enqueue(this);
