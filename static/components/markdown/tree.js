@@ -12,6 +12,7 @@ import { safeLink } from "./links.js";
  * @property {number} line where it begins
  * @property {number} [depth] of the last heading up to its end
  * @property {number} [finished] how many children stand before these already
+ * @property {string} [host] that a link leads to
  * @typedef {object} Code
  * @property {string} code
  * @property {string} info what stands behind the opening fence
@@ -104,7 +105,7 @@ class Builder {
 
   end() {
     const ended = /** @type {Element} */ (this.open.pop());
-    if (ended.tag === "a") showHost(ended);
+    if (ended.host) showHost(ended, ended.host);
     const outer = /** @type {Element} */ (this.current.children.at(-1));
     outer.depth = this.depth;
   }
@@ -230,13 +231,15 @@ function linkTo(token, name) {
   const title = String(token.attrGet("title") ?? "");
   if (!target) return elementNode("span");
   const attributes = { href: target.href, rel: "noopener noreferrer", target: "_blank" };
-  return elementNode("a", title ? { ...attributes, title } : attributes);
+  return { ...elementNode("a", title ? { ...attributes, title } : attributes), host: target.host };
 }
 
-/** @param {Element} link */
-function showHost(link) {
-  const host = safeLink(link.attributes.href)?.host;
-  if (!host || spoken(link.children).toLowerCase().includes(host.toLowerCase())) return;
+/**
+ * @param {Element} link
+ * @param {string} host
+ */
+function showHost(link, host) {
+  if (spoken(link.children).toLowerCase().includes(host.toLowerCase())) return;
   link.children.push(" ", elementNode("span", { class: "host" }, [host]));
 }
 
