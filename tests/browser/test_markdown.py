@@ -279,6 +279,14 @@ def test_what_is_no_mark_stays_as_it_is_within_lists_quotes_and_tables(render: R
             assert squeezed(text) in shown, around.format(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["> " * 200 + "deep", "- " * 200 + "deep", "1. > " * 100 + "deep", "**_" * 200 + "deep"]
+)
+def test_what_stands_deep_is_not_lost(page: Page, render: Render, text: str) -> None:
+    assert "deep" in render(text)[1]
+    streamed_as_at_once(page, [f"{text}\n\nend"])
+
+
 @pytest.mark.parametrize(("text", "shape"), SHAPES)
 def test_marks_have_the_form_that_they_have_everywhere(render: Render, text: str, shape: str) -> None:
     assert shape in render(text)[0]

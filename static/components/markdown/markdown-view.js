@@ -7,7 +7,7 @@ import { elementNode, textsOf, treeOf } from "./tree.js";
 const REST = 4; // times as long as a costly rendering took, until the next one
 const COSTLY = 4; // milliseconds
 /** The beginning of a line of which nobody knows yet what it will be: "1", "- ", "``" or "```py". */
-const UNDECIDED = /^(?:[-+*_=#`~|:$\\[\]\s>.)\d]*(?:\[x\]?\s*)?|[-+*>\s\d.)]*(?:```|~~~|\$\$|\\\[).*)$/i;
+const UNDECIDED = /^(?:[-+*_=#`~|:$\\[\]\s>.)\d]*(?:\[x\]?\s*)?|[-+*>\s\d.)]*(?:```|~~~|\$\$|\\\[)[^]*)$/i;
 
 /**
  * Markdown that is written piece by piece into an element. Only its last block is parsed again while it grows; of a
@@ -139,7 +139,7 @@ export class MarkdownView {
  */
 function lengthKnown(text) {
   const line = text.lastIndexOf("\n") + 1;
-  return UNDECIDED.test(text.slice(line)) ? line : text.length;
+  return UNDECIDED.test(text.slice(line)) ? line : text.replace(/\r$/, "").length;
 }
 
 /**
