@@ -307,7 +307,10 @@ class Generator:
 
 
 async def _cancels_over() -> None:
-    """If this task was told to cancel and has not done so yet, it does so here, where it is caught."""
+    """If this task was told to cancel and has not done so yet, it does so here, where it is caught.
+
+    It may have told itself: an append that failed stops the answer, in the midst of its own `settle`.
+    """
     if _told_to_cancel():
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(0)
