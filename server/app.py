@@ -210,7 +210,7 @@ class Application:
                 *streams.websocket_routes(),
                 nowhere(),
                 *openapi.routes(openapi.describe(described, __version__)),
-                *page.routes(STATIC, VENDOR),
+                *page.routes(STATIC, VENDOR, signs_in=bool(self._tokens)),
             ],
             exception_handlers=errors.handlers(),
             lifespan=self._lifespan,

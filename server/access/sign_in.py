@@ -28,6 +28,9 @@ KEPT = 30 * 86_400  # seconds
 MAX_FORM = 4_096  # bytes
 LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")  # `//host` and `/\host` lead elsewhere
 
+# Of what the page kept for one person, the next one finds nothing. Browsers do so on https and on loopback only.
+FORGET = {"Clear-Site-Data": '"cache", "storage"'}
+
 STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; color-scheme: light dark; display: grid; place-content: center;
   min-height: 100vh; margin: 0; }
@@ -106,9 +109,10 @@ class SignIn:
     async def enter(self, request: Request) -> Response:
         form = parse_qs((await read_bytes(request, MAX_FORM)).decode("utf-8", "replace"))
         token = form.get("token", [""])[0].strip()
-        if self._tokens.name_of(token) is None:
+        name = self._tokens.name_of(token)
+        if name is None:
             return _page(_next(request), 401)
-        response = RedirectResponse(_next(request), 303)
+        response = RedirectResponse(_next(request), 303, headers=FORGET if self._was_another(request, name) else None)
         secure = request.url.scheme == "https"
         response.set_cookie(
             SECURE_COOKIE if secure else COOKIE,
@@ -120,9 +124,21 @@ class SignIn:
         )
         return response
 
-    @operation(Operation("POST", "/sign-out", "Sign out: forgets the cookie", "Access", answers={303: None}))
+    def _was_another(self, request: Request, name: str) -> bool:
+        before = self._tokens.name_of(token_in(request.headers) or "")
+        return before is not None and before != name
+
+    @operation(
+        Operation(
+            "POST",
+            "/sign-out",
+            "Sign out: forgets the cookie, and has the browser forget what the page kept",
+            "Access",
+            answers={303: None},
+        )
+    )
     async def leave(self, request: Request) -> Response:
-        response = RedirectResponse(PATH, 303)
+        response = RedirectResponse(PATH, 303, headers=FORGET)
         for name in (COOKIE, SECURE_COOKIE):
             response.delete_cookie(name, secure=name == SECURE_COOKIE, httponly=True, samesite="strict")
         return response

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from posixpath import dirname, join, normpath
 
@@ -17,18 +18,22 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
+from server.api.requests import owner_of
+
 # Browsers take no import map from a file of its own, so this one script stands in the page, allowed by its hash.
 IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 IMPORTED = re.compile(r'^(?:import|export)\s(?:[\w$*{},\s]*\sfrom\s)?"([^"]+)";$', re.MULTILINE)
 ROOT = "/static/"
 MAIN = f'<script type="module" src="{ROOT}main.js">'
+OWNER = '<meta name="owner" content="" />'
 
 
-def routes(static: Path, vendor: Path) -> list[BaseRoute]:
+def routes(static: Path, vendor: Path, signs_in: bool = False) -> list[BaseRoute]:
+    """`signs_in`: whether people sign in here, and so may sign out."""
     page = Page(static, vendor)
 
     async def index(request: Request) -> Response:
-        html = await asyncio.to_thread(page.html)
+        html = named(await asyncio.to_thread(page.html), owner_of(request), signs_in)
         headers = {"Cache-Control": "no-cache", "Content-Security-Policy": policy(html)}
         return HTMLResponse(html, headers={**headers, "Referrer-Policy": "no-referrer"})
 
@@ -96,6 +101,12 @@ class Page:
     def _path(self, address: str) -> Path:
         name = address.removeprefix(ROOT)
         return self._vendor / name.removeprefix("vendor/") if name.startswith("vendor/") else self._static / name
+
+
+def named(html: str, owner: str, signs_in: bool) -> str:
+    """Says in the page whose it is: what it keeps in the browser, it keeps by that name."""
+    more = " data-signs-in" if signs_in else ""
+    return html.replace(OWNER, f'<meta name="owner" content="{escape(owner)}"{more} />')
 
 
 class PageFiles(StaticFiles):

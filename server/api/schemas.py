@@ -292,6 +292,7 @@ class Session(BaseModel):
 class Sessions(BaseModel):
     sessions: list[Session]
     has_more: bool
+    owner: str = Field(description="Whose they are: the caller's name.")
 
 
 class Export(BaseModel):

@@ -43,7 +43,7 @@ class SessionsAPI:
         query = read_query(request, schemas.SessionsQuery)
         found = await self._service.sessions(owner_of(request), query.q, query.before, query.limit)
         sessions = [session.public() for session in found.sessions]
-        return JSONResponse({"sessions": sessions, "has_more": found.has_more})
+        return JSONResponse({"sessions": sessions, "has_more": found.has_more, "owner": owner_of(request)})
 
     @operation(
         Operation(

@@ -15,7 +15,7 @@ function query(values) {
 
 /**
  * @param {{q?: string, before?: string, limit?: number}} [options]
- * @returns {Promise<{sessions: Session[], has_more: boolean}>}
+ * @returns {Promise<{sessions: Session[], has_more: boolean, owner: string}>}
  */
 export const listSessions = (options = {}) => call("GET", "/api/sessions" + query(options));
 
@@ -72,7 +72,7 @@ export const regenerate = (message, how, key) =>
  */
 export const cancel = (message) => call("POST", `/api/messages/${message}/cancel`);
 
-/** The log, and who can answer. */
+/** The log, who can answer, and who asks. */
 
 /**
  * What there is after the cursor; if nothing, what comes within `wait` seconds.
@@ -94,3 +94,6 @@ export const eventsUrl = (session, after, parameters) => `${at(session)}/events$
 
 /** @returns {Promise<{providers: Provider[], default_provider: string}>} */
 export const providers = () => call("GET", "/api/providers");
+
+/** Forgets the cookie. What follows is a page for people. */
+export const signOut = () => call("POST", "/sign-out", { redirect: "manual" });

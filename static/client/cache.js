@@ -9,6 +9,7 @@ export class Cache {
     /** @type {Promise<IDBDatabase> | null} */
     this.database = null;
     this.name = name;
+    this.destroyed = false;
   }
 
   /**
@@ -42,6 +43,17 @@ export class Cache {
     return this.request("readwrite", (store) => store.put(sessions, "sessions"));
   }
 
+  /** Forget all, and keep nothing any more. */
+  async destroy() {
+    this.destroyed = true;
+    try {
+      (await this.database)?.close();
+      await settled(indexedDB.deleteDatabase(this.name));
+    } catch {
+      // There was none.
+    }
+  }
+
   /**
    * @param {IDBTransactionMode} mode
    * @param {(store: IDBObjectStore) => IDBRequest} run
@@ -49,6 +61,7 @@ export class Cache {
    */
   async request(mode, run) {
     try {
+      if (this.destroyed) return undefined;
       this.database ??= open(this.name);
       const transaction = (await this.database).transaction("kept", mode);
       return await settled(run(transaction.objectStore("kept")));
@@ -62,10 +75,12 @@ export class Cache {
  * @param {string} name
  * @returns {Promise<IDBDatabase>}
  */
-function open(name) {
+async function open(name) {
   const opening = indexedDB.open(name, 1);
   opening.onupgradeneeded = () => opening.result.createObjectStore("kept");
-  return settled(opening);
+  const database = await settled(opening);
+  database.onversionchange = () => database.close(); // another tab deletes it
+  return database;
 }
 
 /**

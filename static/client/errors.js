@@ -38,6 +38,11 @@ export function isPassing(error) {
 }
 
 /** @param {unknown} error */
+export function isUnauthorized(error) {
+  return error instanceof ProblemError && error.code === "unauthorized";
+}
+
+/** @param {unknown} error */
 export function sentenceOf(error) {
   return error instanceof Error ? error.message : String(error);
 }

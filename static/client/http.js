@@ -8,6 +8,7 @@ const TIMEOUT = 45_000; // longer than a long-poll
  * @property {Record<string, string>} [headers]
  * @property {AbortSignal} [signal]
  * @property {boolean} [keepalive] let the request outlive the page
+ * @property {RequestRedirect} [redirect] "manual": being led elsewhere is an answer without a body
  */
 
 /**
@@ -20,6 +21,7 @@ const TIMEOUT = 45_000; // longer than a long-poll
  */
 export async function call(method, path, options = {}) {
   const response = await send(method, path, options);
+  if (response.type === "opaqueredirect") return undefined;
   if (!response.ok) throw new ProblemError(await problemOf(response));
   if (response.status === 204) return undefined;
   return response.json();
@@ -30,7 +32,7 @@ export async function call(method, path, options = {}) {
  * @param {string} path
  * @param {CallOptions} options
  */
-async function send(method, path, { body, headers = {}, signal, keepalive = false }) {
+async function send(method, path, { body, headers = {}, signal, keepalive = false, redirect }) {
   const timeout = AbortSignal.timeout(TIMEOUT);
   /** @type {Record<string, string>} */
   const json = body === undefined ? {} : { "Content-Type": "application/json" };
@@ -38,6 +40,7 @@ async function send(method, path, { body, headers = {}, signal, keepalive = fals
     return await fetch(path, {
       method,
       keepalive,
+      redirect,
       headers: { Accept: "application/json", ...json, ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,

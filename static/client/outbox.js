@@ -15,10 +15,11 @@ export class Outbox {
   /**
    * @param {Keeper} storage
    * @param {string} session
+   * @param {string} [prefix] of the name under which they are kept: one's own where people share a browser
    */
-  constructor(storage, session) {
+  constructor(storage, session, prefix = "xionimus:") {
     this.storage = storage;
-    this.name = `xionimus:outbox:${session}`;
+    this.name = `${prefix}outbox:${session}`;
   }
 
   /** @returns {Unsent[]} */

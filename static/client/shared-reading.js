@@ -9,8 +9,6 @@ import { sleep } from "./timing.js";
 /** @import { ReadingState, Way } from "./follow.js" */
 /** @import { Announcement } from "./leader.js" */
 
-const LEADER = "xionimus:leader";
-const TAB = "xionimus:tab:";
 const ANSWERS_WITHIN = 1_500; // milliseconds; a leader that takes longer is replaced
 const CENSUS_EVERY = 5_000;
 
@@ -30,15 +28,18 @@ const CENSUS_EVERY = 5_000;
 export class SharedReading {
   /**
    * @param {object} [options]
+   * @param {string} [options.name] what begins the names of locks and channel: a session's id alone does not say whose
    * @param {() => Way | null} [options.choice]
    * @param {Ladder} [options.ladder]
    * @param {LockManager} [options.locks]
    * @param {BroadcastChannel | null} [options.channel]
    */
-  constructor({ choice = () => null, ladder = new Ladder(), locks = navigator.locks, channel } = {}) {
+  constructor({ name = "xionimus:", choice = () => null, ladder = new Ladder(), locks = navigator.locks, channel } = {}) {
     this.tab = newId();
+    this.tabLock = `${name}tab:`;
+    this.leaderLock = `${name}leader`;
     this.locks = locks;
-    this.channel = channel ?? (locks ? new BroadcastChannel("xionimus:log") : null);
+    this.channel = channel ?? (locks ? new BroadcastChannel(`${name}log`) : null);
     this.alarm = new EventTarget();
     /** @type {Map<string, Joined>} */
     this.joined = new Map();
@@ -154,9 +155,9 @@ export class SharedReading {
 
   /** @param {LockOptions} [options] */
   async enlist(options = {}) {
-    this.locks.request(TAB + this.tab, { ifAvailable: true }, (lock) => lock && new Promise(() => {}));
+    this.locks.request(this.tabLock + this.tab, { ifAvailable: true }, (lock) => lock && new Promise(() => {}));
     try {
-      await this.locks.request(LEADER, options, () => this.lead());
+      await this.locks.request(this.leaderLock, options, () => this.lead());
     } catch {
       this.leader?.stop(); // another tab took over, because this one did not answer
       this.leader = null;
@@ -181,7 +182,7 @@ export class SharedReading {
   async census() {
     if (!this.leader) return;
     const { held = [] } = await this.locks.query();
-    const names = held.map((lock) => lock.name ?? "");
-    this.leader?.keepOnly(new Set(names.filter((name) => name.startsWith(TAB)).map((name) => name.slice(TAB.length))));
+    const names = held.map((lock) => lock.name ?? "").filter((name) => name.startsWith(this.tabLock));
+    this.leader?.keepOnly(new Set(names.map((name) => name.slice(this.tabLock.length))));
   }
 }

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { KEPT } from "../hooks/kept.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { ModelPicker } from "./model-picker.js";
@@ -8,7 +9,7 @@ import { WhenBusy } from "./when-busy.js";
 /** @import { SessionStore } from "../hooks/session-store.js" */
 
 /** @param {string} session */
-const draftKey = (session) => `xionimus:draft:${session}`;
+const draftKey = (session) => `${KEPT}draft:${session}`;
 
 /** @param {{session: SessionStore}} props */
 export function Composer({ session }) {

@@ -80,8 +80,12 @@ effect(() => {
   return () => opened.close();
 });
 
-// The list shows titles and activity: look again when those of the session in view change.
+const isLive = computed(() => store.value.state.value?.phase === "live");
+
+// The list shows titles and activity, and says whose it is: look again when those of the session in view change, and
+// when the server can be reached again.
 effect(() => {
+  isLive.value;
   store.value.title.value;
   store.value.active.value.length;
   setTimeout(list.refresh);

@@ -1,5 +1,7 @@
 import { signal } from "@preact/signals";
-import { Outbox, api, isPassing, newId, sentenceOf } from "../client/index.js";
+import { Outbox, api, isPassing, isUnauthorized, newId, sentenceOf } from "../client/index.js";
+import { KEPT } from "./kept.js";
+import { confirmed, signedOut } from "./owner.js";
 import * as preferences from "./preferences.js";
 import { trying } from "./trouble.js";
 
@@ -15,7 +17,7 @@ export class Asking {
   constructor(session, onAccepted) {
     this.session = session;
     this.onAccepted = onAccepted;
-    this.outbox = new Outbox(localStorage, session);
+    this.outbox = new Outbox(localStorage, session, KEPT);
     this.unsent = signal(this.outbox.all());
   }
 
@@ -37,17 +39,20 @@ export class Asking {
       this.forget(unsent.key);
       this.onAccepted(accepted);
     } catch (error) {
+      if (isUnauthorized(error)) signedOut.value = true;
       this.note({ ...unsent, status: "failed", passing: isPassing(error), why: sentenceOf(error) });
     }
   }
 
   /** Those that a reload interrupted; their keys see to it that nothing is asked twice. */
-  resume() {
+  async resume() {
+    await confirmed;
     for (const unsent of this.unsent.value) if (unsent.status === "sending") this.attempt(unsent);
   }
 
   /** The server can be reached again: those that failed only because it could not be. */
-  retry() {
+  async retry() {
+    await confirmed;
     for (const unsent of this.unsent.value) if (unsent.passing) this.attempt(unsent);
   }
 

@@ -1,6 +1,8 @@
-/** Short notes between the tabs of this browser. @typedef {"sessions"} Note */
+import { KEPT } from "./kept.js";
 
-const channel = new BroadcastChannel("xionimus:notes");
+/** Short notes between the tabs of this browser. @typedef {"sessions" | "signed out"} Note */
+
+const channel = new BroadcastChannel(`${KEPT}notes`);
 
 /** @param {Note} note to the other tabs */
 export const tellTabs = (note) => channel.postMessage(note);

@@ -1,16 +1,17 @@
 import { effect, signal } from "@preact/signals";
+import { KEPT } from "./kept.js";
 
 /** @typedef {"system" | "light" | "dark"} Theme */
 /** @typedef {"now" | "calm" | "slow"} Speed */
 
 /**
- * A signal whose value is kept in the browser and is the same in all tabs.
+ * A signal whose value is kept in the browser and is the same in all of its owner's tabs.
  * @template T
  * @param {string} name
  * @param {T} initial
  */
 function kept(name, initial) {
-  const key = `xionimus:${name}`;
+  const key = KEPT + name;
   const value = signal(read(key, initial));
   effect(() => localStorage.setItem(key, JSON.stringify(value.value)));
   addEventListener("storage", (event) => {
@@ -44,13 +45,15 @@ export const maxTokens = kept("maxTokens", /** @type {number | null} */ (null));
 export const preferWebSocket = kept("preferWebSocket", false);
 export const lastSession = kept("lastSession", /** @type {string | null} */ (null));
 
+const KEYS = `${KEPT}keys`;
+
 /** Provider keys: in this tab's memory, unless the user asks to keep them. */
 export const keepKeys = kept("keepKeys", false);
-export const keys = signal(/** @type {Record<string, string>} */ (keepKeys.value ? read("xionimus:keys", {}) : {}));
+export const keys = signal(/** @type {Record<string, string>} */ (keepKeys.value ? read(KEYS, {}) : {}));
 
 effect(() => {
-  if (keepKeys.value) localStorage.setItem("xionimus:keys", JSON.stringify(keys.value));
-  else localStorage.removeItem("xionimus:keys");
+  if (keepKeys.value) localStorage.setItem(KEYS, JSON.stringify(keys.value));
+  else localStorage.removeItem(KEYS);
 });
 
 effect(() => {

@@ -1,5 +1,6 @@
 import { signal } from "@preact/signals";
 import { Ladder, SharedReading } from "../client/index.js";
+import { KEPT } from "./kept.js";
 import { preferWebSocket } from "./preferences.js";
 
 /** Whether the browser believes to have a network. */
@@ -8,7 +9,7 @@ export const online = signal(navigator.onLine);
 export const ladder = new Ladder({ storage: localStorage });
 
 /** The one reader that this browser's tabs share. */
-export const reading = new SharedReading({ ladder, choice: () => (preferWebSocket.value ? "websocket" : null) });
+export const reading = new SharedReading({ name: KEPT, ladder, choice: () => (preferWebSocket.value ? "websocket" : null) });
 
 let wasPreferred = preferWebSocket.value;
 preferWebSocket.subscribe((preferred) => {

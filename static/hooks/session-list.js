@@ -1,7 +1,8 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
-import { api } from "../client/index.js";
+import { api, isUnauthorized } from "../client/index.js";
+import { cache } from "./kept.js";
 import { onNote, tellTabs } from "./notes.js";
-import { cache } from "./session-store.js";
+import { answeredAs, signedOut } from "./owner.js";
 import { trying } from "./trouble.js";
 
 /** @import { Session } from "../client/types.js" */
@@ -30,11 +31,13 @@ export async function refresh() {
   try {
     const found = await api.listSessions({ q: searched.value, limit: Math.max(50, sessions.value.length) });
     if (turn !== asked) return;
+    answeredAs(found.owner);
     sessions.value = found.sessions;
     hasMore.value = found.has_more;
     if (!searched.value) cache.keepSessions(found.sessions);
-  } catch {
+  } catch (error) {
     // What was read before stays; the connection's own mark says what is wrong.
+    if (isUnauthorized(error)) signedOut.value = true;
   } finally {
     if (turn === asked) timer = window.setTimeout(refreshIfSeen, isBusy() ? QUICKLY : CALMLY);
   }

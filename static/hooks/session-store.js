@@ -1,8 +1,9 @@
 import { computed, signal } from "@preact/signals";
 import {
-  Backoff, Cache, Conversation, ProblemError, api, groupSiblings, newestBelow, pathTo, sleep,
+  Backoff, Conversation, ProblemError, api, groupSiblings, newestBelow, pathTo, sleep,
 } from "../client/index.js";
 import { Asking } from "./asking.js";
+import { cache } from "./kept.js";
 import { reading } from "./reading.js";
 
 /** @import { Accepted } from "../client/types.js" */
@@ -20,8 +21,6 @@ import { reading } from "./reading.js";
 const PAGE = 50;
 const KEPT = 60; // messages in the browser's own cache
 const KEEP_EVERY = 1_000;
-
-export const cache = new Cache();
 
 /** One open session: what the server says of it, as signals, and what may be done in it. */
 export class SessionStore {

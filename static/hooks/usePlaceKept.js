@@ -1,10 +1,11 @@
 import { useEffect, useRef } from "preact/hooks";
+import { KEPT } from "./kept.js";
 
 /** @typedef {{id: string, offset: number}} ReadingPlace a message, and how far its top is from the window's */
 
 const TURNS = 5;
 
-const key = (/** @type {string} */ session) => `xionimus:place:${session}`;
+const key = (/** @type {string} */ session) => `${KEPT}place:${session}`;
 
 /**
  * Comes back to where somebody was reading when they left a conversation, also by a reload. Who was at the end comes

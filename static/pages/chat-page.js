@@ -10,6 +10,7 @@ import { Toasts } from "../components/toasts.js";
 import { TopBar } from "../components/top-bar.js";
 import { Transcript } from "../components/transcript.js";
 import { currentId } from "../hooks/app-state.js";
+import { signedOut } from "../hooks/owner.js";
 import { sessions } from "../hooks/session-list.js";
 import { useShortcuts } from "../hooks/useShortcuts.js";
 import { useStreamingChat } from "../hooks/useStreamingChat.js";
@@ -34,7 +35,7 @@ export function ChatPage() {
         onConnection=${() => setOpened("connection")} onSettings=${() => setOpened("settings")}
         onExport=${() => setOpened("export")} />
       ${session.deleted.value && html`<p class="notice" role="status">This chat has been deleted.</p>`}
-      ${session.state.value?.refused === "unauthorized" &&
+      ${(signedOut.value || session.state.value?.refused === "unauthorized") &&
       html`<p class="notice" role="status">You are signed out. <a href="/sign-in?next=/%23${session.id}">Sign in</a></p>`}
       <${Transcript} key=${session.id} session=${session} />
       ${!session.deleted.value && html`<${Composer} session=${session} />`}

@@ -18,6 +18,7 @@ from tests.access.people import ADA, BOB, bearer, line, socket_to
 from tests.serving import ServerProcess
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
+FORGOTTEN = '"cache", "storage"'
 
 
 def test_the_command_prints_a_token_once_and_the_line_that_lets_it_in(
@@ -120,6 +121,21 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(asking: ServerPro
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
     assert "Secure" not in cookie  # plain http on loopback
+
+
+def test_what_the_browser_kept_is_forgotten_by_signing_out_and_when_another_signs_in(asking: ServerProcess) -> None:
+    with plain.Client(base_url=asking.url) as browser:
+        told = [
+            browser.post("/sign-in", data={"token": token}).headers.get("clear-site-data")
+            for token in (ADA, ADA, BOB, "wrong")
+        ]
+        assert told == [None, None, FORGOTTEN, None]
+        assert browser.post("/sign-out").headers["clear-site-data"] == FORGOTTEN
+
+
+def test_everybody_is_told_who_they_are(asking: ServerProcess, ada: httpx.Client, bob: httpx.Client) -> None:
+    assert [each.get("/api/sessions").json()["owner"] for each in (ada, bob)] == ["ada", "bob"]
+    assert '<meta name="owner" content="bob" data-signs-in />' in bob.get("/").text
 
 
 @pytest.mark.parametrize("path", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\nb", ""])

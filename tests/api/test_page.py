@@ -9,14 +9,17 @@ from pathlib import Path
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api import page
+from server.api.requests import OWNER_KEY
 
 pytestmark = pytest.mark.anyio
 
 SEEN = "max-age=31536000, immutable"
 MAIN = 'import { a } from "./parts/a.js";\nimport {\n  b,\n} from "vendored";\nimport("./late.js");\n'
-HTML = """<link rel="stylesheet" href="/static/page.css" />
+HTML = """<meta name="owner" content="" />
+<link rel="stylesheet" href="/static/page.css" />
 <script type="importmap">{"imports": {"vendored": "/static/vendor/v/v.js"}}</script>
 <script type="module" src="/static/main.js"></script>
 """
@@ -41,11 +44,26 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+class LetIn:
+    """As the gate does it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, OWNER_KEY: "o'ada"}, receive, send)
+
+
 @pytest.fixture
 async def client(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=page.routes(folder / "static", folder / "vendor"))
+    app = Starlette(routes=page.routes(folder / "static", folder / "vendor", signs_in=True))
+    app.add_middleware(LetIn)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
+
+
+async def test_the_page_says_whose_it_is(client: httpx.AsyncClient) -> None:
+    assert '<meta name="owner" content="o&#x27;ada" data-signs-in />' in (await client.get("/")).text
 
 
 async def test_files_are_kept_under_the_version_that_the_page_names_and_asked_for_again_under_others(

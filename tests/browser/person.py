@@ -17,9 +17,9 @@ WATCH_SHIFTS = """() => {
 
 SHOWS = """(text) => [...document.querySelectorAll("article[aria-label=Answer] .markdown")].at(-1)
     ?.textContent.replace(/\\s+/g, " ").includes(text)"""
-IS_KEPT = """async ([session, text]) => {
+IS_KEPT = """async ([owner, session, text]) => {
     const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
-    const database = await done(indexedDB.open("xionimus", 1));
+    const database = await done(indexedDB.open(`xionimus:${owner}`, 1));
     const kept = await done(database.transaction("kept").objectStore("kept").get(`history:${session}`));
     database.close();
     return JSON.stringify(kept ?? "").includes(text);
@@ -94,9 +94,9 @@ class Person:
     def read(self) -> str:
         return self.text.inner_text()
 
-    def until_kept(self, text: str) -> None:
+    def until_kept(self, text: str, owner: str = "local") -> None:
         """Until the browser's own cache has so much of the session."""
-        self.until(IS_KEPT, [self.session, text])
+        self.until(IS_KEPT, [owner, self.session, text])
 
     def until_page_is_kept(self) -> None:
         """Until the service worker has all that the page is made of."""

@@ -213,7 +213,7 @@ def test_a_cursor_the_server_no_longer_has_is_no_trouble(at_own_server: Person, 
     person.see_the_end()
     person.until_kept('"content":"before')
     person.page.evaluate("""async () => {
-        const opening = indexedDB.open("xionimus", 1);
+        const opening = indexedDB.open("xionimus:local", 1);
         await new Promise((resolve) => (opening.onsuccess = resolve));
         const store = opening.result.transaction("kept", "readwrite").objectStore("kept");
         const name = `history:${location.hash.slice(1)}`;

@@ -1,0 +1,15 @@
+import { Cache } from "../client/index.js";
+import { owner } from "./owner.js";
+
+/** What begins the name of everything that is kept in the browser for its owner, and of what their tabs share. */
+export const KEPT = `xionimus:${owner}:`;
+
+export const cache = new Cache(`xionimus:${owner}`);
+
+/** Everything of the owner's, as far as this browser is concerned. */
+export function forgetAll() {
+  for (const storage of [localStorage, sessionStorage]) {
+    for (const name of Object.keys(storage)) if (name.startsWith(KEPT)) storage.removeItem(name);
+  }
+  return cache.destroy();
+}

@@ -1,0 +1,44 @@
+import { signal } from "@preact/signals";
+
+const LAST = "xionimus:owner";
+const TRIED = "xionimus:became";
+
+const told = document.querySelector('meta[name="owner"]');
+
+/** Whose page this is. The server says so in it, so that nothing of anybody else's is shown even for a moment. */
+export const owner = told?.getAttribute("content") || "local";
+
+/** Whether people sign in here. */
+export const signsIn = told?.hasAttribute("data-signs-in") ?? false;
+
+/** Whether the server has lately refused to answer for want of a token. */
+export const signedOut = signal(false);
+
+let confirm = () => {};
+
+/** Resolves when the server has answered this page as its owner's: it may have come from the browser's own cache. */
+export const confirmed = new Promise((resolve) => (confirm = () => resolve(undefined)));
+
+/** @param {string} name who the server has just answered */
+export function answeredAs(name) {
+  signedOut.value = false;
+  if (name === owner) confirm();
+  else makeWay(name);
+}
+
+/** Somebody else has signed in: the page is theirs from now on. @param {string} name */
+function makeWay(name) {
+  if (sessionStorage.getItem(TRIED) === name) return; // once is enough, whatever the page says
+  sessionStorage.setItem(TRIED, name);
+  location.replace("/"); // without the fragment, which names a chat of the other's
+}
+
+if (sessionStorage.getItem(TRIED) === owner) sessionStorage.removeItem(TRIED);
+localStorage.setItem(LAST, owner);
+addEventListener("storage", ({ key, newValue }) => {
+  if (key === LAST && newValue && newValue !== owner) makeWay(newValue);
+});
+addEventListener("pageshow", ({ persisted }) => {
+  const last = localStorage.getItem(LAST);
+  if (persisted && last && last !== owner) makeWay(last);
+});
