@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import re
 from urllib.parse import parse_qs, quote
 
@@ -32,12 +31,19 @@ LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")  # `//host` and `/\host` lead
 FORGET = {"Clear-Site-Data": '"cache", "storage"'}
 
 STYLE = """
-body { font: 1rem/1.5 system-ui, sans-serif; color-scheme: light dark; display: grid; place-content: center;
-  min-height: 100vh; margin: 0; }
+:root { color-scheme: light dark; background: light-dark(#fbfaf8, #17181a); color: light-dark(#1f2023, #e7e6e3); }
+body { font: 1rem/1.5 system-ui, sans-serif; display: grid; place-content: center; min-height: 100vh; margin: 0; }
 form { display: grid; gap: 0.75rem; width: min(22rem, 90vw); }
-input, button { font: inherit; padding: 0.5rem 0.75rem; }
+p { margin: 0; color: light-dark(#9a3412, #f5a37a); }
+input, button { font: inherit; padding: 0.5rem 0.75rem; border: 1px solid light-dark(#8b877d, #7d838a);
+  border-radius: 0.6rem; background: light-dark(#ffffff, #1f2124); color: inherit; }
+button { border-color: transparent; background: light-dark(#0f6b63, #5cc4b8); color: light-dark(#ffffff, #0c2522);
+  cursor: pointer; }
+:focus-visible { outline: 2px solid light-dark(#0f6b63, #5cc4b8); outline-offset: 2px; }
 """
 
+# Without an action the form goes to the page's own address, fragment and all, and the redirect keeps the fragment:
+# it names the chat that was wanted.
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -49,7 +55,7 @@ PAGE = """<!doctype html>
 <body>
 <main>
 <h1>Xionimus</h1>
-<form method="post" action="{path}?next={next}">
+<form method="post">
 <label for="token">Your token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 {complaint}
@@ -91,7 +97,7 @@ class SignIn:
     async def show(self, request: Request) -> Response:
         if not self._tokens:
             return RedirectResponse("/", 303)
-        return _page(_next(request), 200)
+        return _page(200)
 
     @operation(
         Operation(
@@ -111,7 +117,7 @@ class SignIn:
         token = form.get("token", [""])[0].strip()
         name = self._tokens.name_of(token)
         if name is None:
-            return _page(_next(request), 401)
+            return _page(401)
         response = RedirectResponse(_next(request), 303, headers=FORGET if self._was_another(request, name) else None)
         secure = request.url.scheme == "https"
         response.set_cookie(
@@ -157,9 +163,8 @@ def redirect_to_page(path: str) -> Response:
     return RedirectResponse(f"{PATH}?next={quote(path, safe='/')}", 303, headers={"Cache-Control": "no-store"})
 
 
-def _page(next_path: str, status: int) -> Response:
-    complaint = COMPLAINT if status == 401 else ""
-    text = PAGE.format(style=STYLE, path=PATH, next=html.escape(quote(next_path)), complaint=complaint)
+def _page(status: int) -> Response:
+    text = PAGE.format(style=STYLE, complaint=COMPLAINT if status == 401 else "")
     return HTMLResponse(text, status, headers={"Content-Security-Policy": _policy(), "Cache-Control": "no-store"})
 
 

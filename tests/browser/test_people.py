@@ -10,6 +10,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.access.people import ADA, BOB, TOKENS, bearer
 from tests.browser.person import Person
+from tests.browser.test_for_everyone import assert_no_fault
 from tests.serving import ServerProcess, running
 
 KEPT = """async () => {
@@ -138,6 +139,28 @@ def test_signing_out_leaves_nothing_in_the_browser(ada: Person, asking: ServerPr
     assert "forgotten" not in page.evaluate(KEPT)
     if forgets:
         assert page.goto(f"{asking.url}/").url == f"{asking.url}/sign-in?next=/"  # type: ignore[union-attr]
+
+
+def test_signing_in_leads_to_the_chat_that_was_wanted(context: BrowserContext, asking: ServerProcess) -> None:
+    url = f"{asking.url}/api/sessions/wanted/messages"
+    httpx.post(url, headers=bearer(ADA), params={"wait": 10}, json={"content": "you want me", "model": "echo"})
+    page = context.new_page()
+    page.goto(f"{asking.url}/#wanted")
+    sign_in(page, "wrong")
+    expect(page.get_by_role("alert")).to_be_visible()
+    sign_in(page, ADA)
+    expect(page).to_have_url(f"{asking.url}/#wanted")
+    expect(page.get_by_role("article", name="Question")).to_have_text("you want me")
+
+
+def test_axe_finds_no_fault_where_one_signs_in(context: BrowserContext, asking: ServerProcess) -> None:
+    page = context.new_page()
+    page.goto(f"{asking.url}/sign-in")
+    sign_in(page, "wrong")
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert_no_fault(page)
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(23, 24, 26)"
 
 
 def test_where_nobody_signs_in_nobody_signs_out(person: Person) -> None:
