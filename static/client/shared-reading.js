@@ -1,4 +1,5 @@
 import { eventPage } from "./api.js";
+import { ProblemError } from "./errors.js";
 import { newId } from "./ids.js";
 import { InOrder } from "./in-order.js";
 import { Ladder } from "./ladder.js";
@@ -144,8 +145,9 @@ export class SharedReading {
         if (events.length) this.fit(joined, { session, after, events });
         more = events.length > 0;
       }
-    } catch {
-      // The leader meets the same trouble, and says so.
+    } catch (error) {
+      // Any other trouble the leader meets too, and says so; its own cursor may well be good.
+      if (error instanceof ProblemError && error.code === "cursor_reset") joined.listener.onReset();
     } finally {
       joined.catchingUp = false;
     }
