@@ -44,6 +44,13 @@ export class Conversation {
     this.changes.onMessage(null);
   }
 
+  clear() {
+    this.messages = new Map();
+    this.cursor = null;
+    this.hasMore = false;
+    this.changes.onMessage(null);
+  }
+
   /** @param {Spoken} message as it is read again */
   recognise(message) {
     if (this.messages.get(message.id)?.seenFromStart) message.seenFromStart = true;

@@ -37,6 +37,11 @@ export function isPassing(error) {
   return !(error instanceof ProblemError) || error.problem.retryable || error.problem.status >= 500;
 }
 
+/** By the server's own word: something on the way may answer 404 too. @param {unknown} error */
+export function isNotFound(error) {
+  return error instanceof ProblemError && error.code === "not_found";
+}
+
 /** @param {unknown} error */
 export function isUnauthorized(error) {
   return error instanceof ProblemError && error.code === "unauthorized";

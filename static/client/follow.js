@@ -1,6 +1,6 @@
 import { eventPage, history } from "./api.js";
 import { DelayMeter } from "./delay.js";
-import { Cut, ProblemError, isPassing } from "./errors.js";
+import { Cut, ProblemError, isNotFound, isPassing } from "./errors.js";
 import { Ladder } from "./ladder.js";
 import { probe, verdict } from "./probe.js";
 import { Backoff, sleep } from "./timing.js";
@@ -205,9 +205,4 @@ class Reading {
     const heldBack = !this.options.choice && this.ladder.rung !== "sse";
     this.options.onState?.({ phase, way: this.way, retryIn, heldBack, refused: this.refused });
   }
-}
-
-/** @param {unknown} error */
-function isNotFound(error) {
-  return error instanceof ProblemError && error.problem.status === 404;
 }

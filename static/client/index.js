@@ -10,7 +10,7 @@ export * as api from "./api.js";
 export { Cache } from "./cache.js";
 export { groupSiblings, newestBelow, pathTo } from "./branches.js";
 export { Conversation } from "./conversation.js";
-export { Cut, ProblemError, Unreachable, isPassing, isUnauthorized, sentenceOf } from "./errors.js";
+export { Cut, ProblemError, Unreachable, isNotFound, isPassing, isUnauthorized, sentenceOf } from "./errors.js";
 export { follow } from "./follow.js";
 export { newId } from "./ids.js";
 export { Ladder } from "./ladder.js";

@@ -1,5 +1,6 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
 import { api, newId } from "../client/index.js";
+import { KEPT } from "./kept.js";
 import { lastSession, useStreaming } from "./preferences.js";
 import * as list from "./session-list.js";
 import { SessionStore } from "./session-store.js";
@@ -8,11 +9,18 @@ import { SessionStore } from "./session-store.js";
 
 export { useStreaming };
 
+const EXPECTED = 50; // ids remembered as made here
+
 export const providers = signal(/** @type {Provider[]} */ ([]));
 export const defaultProvider = signal("");
 
+const FRESH = `${KEPT}fresh`;
+
 /** Ids made here, which the server cannot know before the first question. @type {Set<string>} */
 const fresh = new Set();
+
+/** Those and the last one in use: if the server does not know them, they are new. It survives a reload. */
+const expected = new Set(JSON.parse(sessionStorage.getItem(FRESH) ?? "[]"));
 
 /** The session in view; its id is the address's fragment, so that it can be reloaded, kept and shared between tabs. */
 export const currentId = signal(idInAddress());
@@ -26,6 +34,7 @@ function idInAddress() {
   const id = location.hash.slice(1);
   if (/^[A-Za-z0-9_-]{1,64}$/.test(id)) return id;
   const chosen = lastSession.peek() ?? freshId();
+  expect(chosen);
   history.replaceState(null, "", `#${chosen}`);
   return chosen;
 }
@@ -33,12 +42,19 @@ function idInAddress() {
 function freshId() {
   const id = newId();
   fresh.add(id);
+  expect(id);
   return id;
+}
+
+/** @param {string} id */
+function expect(id) {
+  expected.add(id);
+  sessionStorage.setItem(FRESH, JSON.stringify([...expected].slice(-EXPECTED)));
 }
 
 /** A fresh id is new only once: whoever comes back to it may have asked something. @param {string} id */
 function storeFor(id) {
-  return new SessionStore(id, fresh.delete(id));
+  return new SessionStore(id, { isNew: fresh.delete(id), isExpected: expected.has(id) });
 }
 
 /** @param {string} id */

@@ -1,6 +1,6 @@
 import { computed, signal } from "@preact/signals";
 import {
-  Backoff, Conversation, ProblemError, api, groupSiblings, newestBelow, pathTo, sleep,
+  Backoff, Conversation, ProblemError, api, groupSiblings, isNotFound, newestBelow, pathTo, sleep,
 } from "../client/index.js";
 import { Asking } from "./asking.js";
 import { cache } from "./kept.js";
@@ -26,11 +26,14 @@ const KEEP_EVERY = 1_000;
 export class SessionStore {
   /**
    * @param {string} id
-   * @param {boolean} [isNew] the server cannot know it yet
+   * @param {object} [options]
+   * @param {boolean} [options.isNew] the server cannot know it yet
+   * @param {boolean} [options.isExpected] it is no surprise if the server does not know it
    */
-  constructor(id, isNew = false) {
+  constructor(id, { isNew = false, isExpected = false } = {}) {
     this.id = id;
     this.isNew = isNew;
+    this.isExpected = isExpected;
     this.asking = new Asking(id, (accepted) => this.accept(accepted));
     this.conversation = new Conversation({
       onMessage: (message) => this.changed(message),
@@ -38,7 +41,7 @@ export class SessionStore {
       onThinking: (message) => this.hearings.forEach((hearing) => hearing.onThinking?.(message)),
       onSession: ({ title, deleted }) => {
         if (title) this.title.value = title;
-        if (deleted) this.deleted.value = true;
+        if (deleted) this.beDeleted();
       },
       onDoubt: () => this.reload(),
     });
@@ -50,6 +53,8 @@ export class SessionStore {
     this.leaf = signal(/** @type {string | null} */ (null));
     this.title = signal("");
     this.deleted = signal(false);
+    /** Whether somebody came for a chat that is not there, or is not theirs. */
+    this.missing = signal(false);
     this.loaded = signal(/** @type {"no" | "cached" | "yes"} */ ("no"));
     this.state = signal(/** @type {ReadingState | null} */ (null));
     this.path = computed(() => (this.structure.value, pathTo(this.conversation.messages, this.leaf.value)));
@@ -83,7 +88,7 @@ export class SessionStore {
     this.leave();
   }
 
-  /** Read the newest page again, for as long as it takes. A session that does not exist is a new one. */
+  /** Read the newest page again, for as long as it takes. */
   async reload() {
     const backoff = new Backoff();
     this.leave();
@@ -95,7 +100,7 @@ export class SessionStore {
         this.loaded.value = "yes";
         return this.join(page.cursor);
       } catch (error) {
-        if (error instanceof ProblemError && error.problem.status === 404) return this.beNew();
+        if (isNotFound(error)) return this.beMissing();
         await this.waitFor(backoff.next(), error instanceof ProblemError ? error.code : undefined);
       }
     }
@@ -116,6 +121,28 @@ export class SessionStore {
     this.state.value = null;
   }
 
+  /** The server knows nothing of it, so nothing of it is to be seen, and a question begins it anew. */
+  beMissing() {
+    const wasThere = this.conversation.cursor !== null;
+    this.missing.value = wasThere || !(this.isExpected || this.asking.unsent.value.length);
+    this.title.value = "";
+    this.leave();
+    this.conversation.clear();
+    this.forget();
+    this.beNew();
+  }
+
+  beDeleted() {
+    this.deleted.value = true;
+    this.forget();
+  }
+
+  forget() {
+    clearTimeout(this.keeping);
+    this.keeping = 0;
+    cache.forgetHistory(this.id);
+  }
+
   /** @param {string} cursor */
   join(cursor) {
     this.leave();
@@ -131,8 +158,8 @@ export class SessionStore {
 
   /** @param {ReadingState} state */
   onState(state) {
+    if (state.phase === "gone" && !this.deleted.value) return this.beMissing();
     this.state.value = state;
-    if (state.phase === "gone") this.deleted.value = true;
     if (state.phase !== "live") return;
     this.loaded.value = "yes";
     this.asking.retry();
@@ -226,6 +253,7 @@ export class SessionStore {
 
   /** @param {Accepted} accepted */
   accept(accepted) {
+    this.missing.value = false;
     if (this.conversation.cursor !== null) return this.conversation.accept(accepted);
     const { user_message, message, cursor } = accepted;
     if (user_message.parent_id !== null) return this.reload(); // something was said before

@@ -22,7 +22,7 @@ export function ChatPage() {
   const [opened, setOpened] = useState(/** @type {Opened} */ (null));
   const [menu, setMenu] = useState(false);
   const listed = sessions.value.find((each) => each.id === session.id);
-  const title = session.title.value || listed?.title || "New chat";
+  const title = session.missing.value ? "No such chat" : session.title.value || listed?.title || "New chat";
   const close = () => setOpened(null);
   useShortcuts({ stop, showSearch: () => setMenu(true) });
   document.title = title === "New chat" ? "Xionimus" : `${title} · Xionimus`;
@@ -35,6 +35,8 @@ export function ChatPage() {
         onConnection=${() => setOpened("connection")} onSettings=${() => setOpened("settings")}
         onExport=${() => setOpened("export")} />
       ${session.deleted.value && html`<p class="notice" role="status">This chat has been deleted.</p>`}
+      ${session.missing.value &&
+      html`<p class="notice" role="status">There is no such chat here. What you ask begins a new one.</p>`}
       ${(signedOut.value || session.state.value?.refused === "unauthorized") &&
       html`<p class="notice" role="status">You are signed out. <a href="/sign-in?next=/%23${session.id}">Sign in</a></p>`}
       <${Transcript} key=${session.id} session=${session} />

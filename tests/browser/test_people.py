@@ -82,7 +82,7 @@ def test_who_signs_in_next_finds_nothing_of_the_one_before(ada: Person, asking: 
     assert bob.session != of_ada
     page.goto("about:blank")
     bob.open(of_ada)
-    expect(page.get_by_text("What would you like to know?")).to_be_visible()
+    expect(page.get_by_text("There is no such chat here.")).to_be_visible()
     page.wait_for_timeout(500)
     assert "secret" not in page.content()
     assert bob.composer.input_value() == ""

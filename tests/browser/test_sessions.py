@@ -83,6 +83,55 @@ def test_a_chat_deleted_elsewhere_says_so(person: Person, page: Page, page_serve
     expect(person.composer).to_be_hidden()
 
 
+def test_a_chat_that_is_not_there_is_not_taken_for_a_new_one(
+    person: Person, page: Page, page_server: ServerProcess
+) -> None:
+    notice = page.get_by_text("There is no such chat here.")
+    session = f"nowhere-{uuid.uuid4().hex}"
+    person.open(session)
+    expect(notice).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("No such chat")
+    person.composer.fill("kept all the same")
+    page.reload()
+    expect(notice).to_be_visible()
+    expect(person.composer).to_have_value("kept all the same")
+    person.choose("echo")
+    person.composer.press("Enter")
+    person.see("kept all the same")
+    expect(notice).to_be_hidden()
+    assert httpx.get(f"{page_server.url}/api/sessions/{session}").status_code == 200
+
+
+def test_a_new_chat_is_new_after_a_reload_too(person: Person, page: Page) -> None:
+    person.button("New chat").click()
+    session = person.session
+    page.reload()
+    other = Person(page.context.new_page(), person.url)
+    for each in (page, other.page):
+        expect(each.get_by_text("What would you like to know?")).to_be_visible()
+        expect(each.get_by_role("heading", level=1)).to_have_text("New chat")
+    assert person.session == other.session == session
+
+
+def test_a_chat_that_was_deleted_while_nobody_looked_is_not_there(
+    person: Person, page: Page, page_server: ServerProcess
+) -> None:
+    person.ask("gone by then", model="echo")
+    person.see("gone by then")
+    person.see_the_end()
+    person.until_kept('"status":"completed","content":"gone by then')
+    session = person.session
+    person.composer.fill("a draft")
+    page.goto("about:blank")
+    httpx.delete(f"{page_server.url}/api/sessions/{session}").raise_for_status()
+    person.open(session)
+    expect(page.get_by_text("There is no such chat here.")).to_be_visible()
+    expect(page.get_by_text("gone by then")).to_have_count(0)
+    expect(person.composer).to_have_value("a draft")
+    page.reload()
+    expect(page.get_by_text("What would you like to know?")).to_be_visible()
+
+
 def test_a_chat_is_exported(person: Person, page: Page) -> None:
     person.ask("to be kept", model="echo")
     person.see("to be kept")

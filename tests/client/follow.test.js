@@ -143,3 +143,14 @@ test("a stream that comes late from some point on is left in the middle, with it
   assert.equal(ladder.rung, "poll");
   assert.match(asked.at(-1).url, /format=json/);
 });
+
+test("nor is one of which only something on the way says so", async (context) => {
+  const stranger = () => new Response("<h1>Not found</h1>", { status: 404 });
+  serve(context, {
+    "format=ndjson": [stranger, ndjson([ready("e-0"), chunk(1)], { stays: true })],
+    "format=json": [stranger, page([], "e-0")],
+  });
+  const { ids, phases } = await read({ enough: 1 });
+  assert.deepEqual(ids, ["e-1"]);
+  assert.ok(!phases.includes("gone"));
+});
