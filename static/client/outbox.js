@@ -7,6 +7,7 @@
  * @property {Question} question without API keys; those are never kept here
  * @property {"sending" | "failed"} status
  * @property {string} [why] a sentence
+ * @property {string} [code] of the server's reason; none if it could not be reached
  * @property {boolean} [passing] whether the same may succeed later
  */
 

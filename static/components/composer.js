@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { KEPT } from "../hooks/kept.js";
+import { COMPOSER } from "./composer-focus.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { ModelPicker } from "./model-picker.js";
@@ -35,7 +36,7 @@ export function Composer({ session }) {
   return html`<form class="composer" onSubmit=${onSubmit}>
     <${Progress} session=${session} />
     <div class="field">
-      <textarea ref=${area} rows="1" dir="auto" aria-label="Your question" placeholder="Ask anything" value=${text}
+      <textarea id=${COMPOSER} ref=${area} rows="1" dir="auto" aria-label="Your question" placeholder="Ask anything" value=${text}
         onInput=${(/** @type {any} */ event) => setText(event.target.value)} onKeyDown=${onKeyDown} />
       <div class="controls">
         <${ModelPicker} />

@@ -1,8 +1,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { html } from "./html.js";
 
-/** @param {{text: string, onSend: (text: string) => void, onCancel: () => void}} props */
-export function QuestionEditor({ text, onSend, onCancel }) {
+/** @param {{text: string, action: string, onSend: (text: string) => void, onCancel: () => void}} props */
+export function QuestionEditor({ text, action, onSend, onCancel }) {
   const [edited, setEdited] = useState(text);
   const area = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   useEffect(() => {
@@ -23,7 +23,7 @@ export function QuestionEditor({ text, onSend, onCancel }) {
       onInput=${(/** @type {any} */ event) => setEdited(event.target.value)} />
     <div class="buttons">
       <button type="button" onClick=${onCancel}>Cancel</button>
-      <button type="submit" class="primary" disabled=${!edited.trim()}>Send as a new version</button>
+      <button type="submit" class="primary" disabled=${!edited.trim()}>${action}</button>
     </div>
   </form>`;
 }

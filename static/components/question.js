@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import { BranchArrows } from "./branch-arrows.js";
+import { focusComposer } from "./composer-focus.js";
 import { CopyButton } from "./copy-button.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
@@ -16,8 +17,10 @@ export function Question({ session, message }) {
     const send = (/** @type {string} */ text) => {
       setEditing(false);
       session.send(text, message.parent_id ?? "root");
+      focusComposer();
     };
-    return html`<${QuestionEditor} text=${message.content} onSend=${send} onCancel=${() => setEditing(false)} />`;
+    return html`<${QuestionEditor} text=${message.content} action="Send as a new version" onSend=${send}
+      onCancel=${() => setEditing(false)} />`;
   }
   return html`<article class="question" aria-label="Question" data-message=${message.id}>
     <div class="bubble" dir="auto">${message.content}</div>

@@ -1,4 +1,8 @@
+import { useState } from "preact/hooks";
+import { offerUndo } from "../hooks/undo.js";
+import { focusComposer } from "./composer-focus.js";
 import { html } from "./html.js";
+import { QuestionEditor } from "./question-editor.js";
 
 /** @import { SessionStore } from "../hooks/session-store.js" */
 /** @import { Unsent } from "../client/outbox.js" */
@@ -8,15 +12,38 @@ import { html } from "./html.js";
  * @param {{session: SessionStore, unsent: Unsent}} props
  */
 export function UnsentQuestion({ session, unsent }) {
-  const failed = unsent.status === "failed";
+  const [editing, setEditing] = useState(false);
+  const { asking } = session;
+  const { content } = unsent.question;
+  if (editing) {
+    const send = (/** @type {string} */ text) => {
+      asking.replace(unsent, text);
+      focusComposer();
+    };
+    return html`<${QuestionEditor} text=${content} action="Send" onSend=${send} onCancel=${() => setEditing(false)} />`;
+  }
+  const discard = () => {
+    asking.forget(unsent.key);
+    offerUndo("Question discarded.", () => asking.note(unsent));
+    focusComposer();
+  };
   return html`<article class="question unsent" aria-label="Question that has not been sent">
-    <div class="bubble" dir="auto">${unsent.question.content}</div>
-    ${failed
+    <div class="bubble" dir="auto">${content}</div>
+    ${unsent.status === "failed"
       ? html`<div class="unsent-note" role="alert">
-          <span>Not sent. ${unsent.why}</span>
-          <button type="button" onClick=${() => session.asking.attempt(unsent)}>Try again</button>
-          <button type="button" class="quiet" onClick=${() => session.asking.forget(unsent.key)}>Discard</button>
+          <span>Not sent. ${unsent.why} ${prospectOf(unsent)}</span>
+          <span class="buttons">
+            <button type="button" onClick=${() => asking.attempt(unsent)}>Try again</button>
+            <button type="button" onClick=${() => setEditing(true)}>Edit</button>
+            <button type="button" class="quiet" onClick=${discard}>Discard</button>
+          </span>
         </div>`
       : html`<div class="unsent-note"><span>Sending …</span></div>`}
   </article>`;
+}
+
+/** @param {Unsent} unsent */
+function prospectOf({ passing, code }) {
+  if (!passing) return "";
+  return code ? "It will be tried again." : "It will be sent when the server is back.";
 }

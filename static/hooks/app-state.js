@@ -107,6 +107,11 @@ effect(() => {
   setTimeout(list.refresh);
 });
 
+// A chat that begins is not being read yet, so nothing else says that its first question can be sent now.
+effect(() => {
+  if (list.answers.value) untracked(() => store.value.asking.retry());
+});
+
 effect(() => {
   const { active, hear } = { active: store.value.active.value, hear: store.value.hear.bind(store.value) };
   streamingText.value = active[0]?.content ?? "";

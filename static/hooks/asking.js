@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { Outbox, api, isPassing, isUnauthorized, newId, sentenceOf } from "../client/index.js";
+import { Outbox, ProblemError, api, isPassing, isUnauthorized, newId, sentenceOf } from "../client/index.js";
 import { KEPT } from "./kept.js";
 import { confirmed, signedOut } from "./owner.js";
 import * as preferences from "./preferences.js";
@@ -32,7 +32,7 @@ export class Asking {
 
   /** @param {Unsent} unsent */
   async attempt(unsent) {
-    this.note({ ...unsent, status: "sending", passing: false, why: undefined });
+    this.note({ ...unsent, status: "sending", passing: false, why: undefined, code: undefined });
     try {
       const question = { ...unsent.question, api_keys: preferences.keys.value };
       const accepted = await api.ask(this.session, question, unsent.key);
@@ -40,8 +40,19 @@ export class Asking {
       this.onAccepted(accepted);
     } catch (error) {
       if (isUnauthorized(error)) signedOut.value = true;
-      this.note({ ...unsent, status: "failed", passing: isPassing(error), why: sentenceOf(error) });
+      const code = error instanceof ProblemError ? error.code : undefined;
+      this.note({ ...unsent, status: "failed", passing: isPassing(error), why: sentenceOf(error), code });
     }
+  }
+
+  /**
+   * Another question in the place of one that was not sent.
+   * @param {Unsent} unsent
+   * @param {string} content
+   */
+  replace(unsent, content) {
+    this.forget(unsent.key);
+    return this.send(content, unsent.question.parent_id ?? null);
   }
 
   /** Those that a reload interrupted; their keys see to it that nothing is asked twice. */

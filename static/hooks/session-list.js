@@ -10,6 +10,7 @@ import { trying } from "./trouble.js";
 const UNDO_FOR = 6_000;
 const QUICKLY = 2_500; // between looks while something is being written
 const CALMLY = 30_000;
+const UNREACHED = 5_000; // while the server cannot be reached
 
 export const sessions = signal(/** @type {Session[]} */ ([]));
 export const hasMore = signal(false);
@@ -19,7 +20,10 @@ export const searched = signal("");
 const deleting = signal(/** @type {Map<string, {title: string, timer: number}>} */ (new Map()));
 
 export const listed = computed(() => sessions.value.filter((session) => !deleting.value.has(session.id)));
-export const undoable = computed(() => [...deleting.value].map(([id, { title }]) => ({ id, title })).at(-1) ?? null);
+export const removable = computed(() => [...deleting.value].map(([id, { title }]) => ({ id, title })).at(-1) ?? null);
+
+/** How often the server has answered. */
+export const answers = signal(0);
 
 let timer = 0;
 let asked = 0;
@@ -28,18 +32,21 @@ let asked = 0;
 export async function refresh() {
   clearTimeout(timer);
   const turn = ++asked;
+  let pause = UNREACHED;
   try {
     const found = await api.listSessions({ q: searched.value, limit: Math.max(50, sessions.value.length) });
     if (turn !== asked) return;
     answeredAs(found.owner);
     sessions.value = found.sessions;
     hasMore.value = found.has_more;
+    pause = isBusy() ? QUICKLY : CALMLY;
+    answers.value += 1;
     if (!searched.value) cache.keepSessions(found.sessions);
   } catch (error) {
     // What was read before stays; the connection's own mark says what is wrong.
     if (isUnauthorized(error)) signedOut.value = true;
   } finally {
-    if (turn === asked) timer = window.setTimeout(refreshIfSeen, isBusy() ? QUICKLY : CALMLY);
+    if (turn === asked) timer = window.setTimeout(refreshIfSeen, pause);
   }
 }
 

@@ -27,6 +27,13 @@ def content_on(server: ServerProcess, session: str) -> str:
     return content
 
 
+SENDS = "**/api/sessions/*/messages"
+
+
+def lose_questions(page: Page) -> None:
+    page.route(SENDS, lambda route: route.abort() if route.request.method == "POST" else route.continue_())
+
+
 def assert_numbered_without_gaps(text: str) -> None:
     numbers = [int(each) for each in re.findall(r"^(?:## )?(\d{4}) ", text, re.MULTILINE)]
     assert numbers == sorted(set(numbers))
@@ -134,14 +141,51 @@ def test_a_question_that_could_not_be_sent_stays_and_is_sent_once(
 
 
 def test_a_question_that_failed_is_sent_again_by_hand(person: Person, page: Page) -> None:
-    sends = "**/api/sessions/*/messages"
-    page.route(sends, lambda route: route.abort() if route.request.method == "POST" else route.continue_())
+    lose_questions(page)
     person.ask("again", model="echo")
     expect(page.get_by_text("Not sent.")).to_be_visible()
-    page.unroute(sends)
+    page.unroute(SENDS)
     person.button("Try again").click()
     person.see("again")
     expect(page.get_by_text("Not sent.")).to_be_hidden()
+
+
+def test_so_is_the_first_question_of_a_chat(at_own_server: Person, own_server: ServerProcess) -> None:
+    person, page = at_own_server, at_own_server.page
+    person.button("New chat").click()
+    person.choose("echo")
+    own_server.kill()
+    person.ask("first of all", model="echo")
+    expect(page.get_by_text("It will be sent when the server is back.")).to_be_visible()
+    own_server.start()
+    person.see("first of all", timeout=40_000)
+    expect(person.questions).to_have_count(1)
+
+
+def test_a_question_that_was_discarded_comes_back_if_one_likes(person: Person, page: Page) -> None:
+    lose_questions(page)
+    person.ask("think twice", model="echo")
+    person.button("Discard").click()
+    expect(page.get_by_text("think twice")).to_be_hidden()
+    person.button("Undo").click()
+    expect(page.get_by_text("Not sent.")).to_be_visible()
+    page.unroute(SENDS)
+    person.button("Try again").click()
+    person.see("think twice")
+
+
+def test_a_question_that_was_refused_is_edited_and_sent(person: Person, page: Page) -> None:
+    person.choose("echo")
+    person.composer.fill("too long " * 130_000)
+    person.composer.press("Enter")
+    expect(page.get_by_text("Not sent.")).to_be_visible()
+    expect(page.get_by_text("when the server is back")).to_be_hidden()
+    person.button("Edit").click()
+    page.get_by_label("Edit the question").fill("short enough")
+    person.button("Send").first.click()
+    person.see("short enough")
+    expect(page.get_by_text("Not sent.")).to_be_hidden()
+    expect(person.questions).to_have_count(1)
 
 
 def test_an_answer_lost_on_its_way_back_is_not_asked_for_twice(

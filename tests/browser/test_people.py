@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.access.people import ADA, BOB, TOKENS, bearer
 from tests.browser.person import Person
 from tests.browser.test_for_everyone import assert_no_fault
+from tests.browser.test_nothing_lost import SENDS, lose_questions
 from tests.serving import ServerProcess, running
 
 KEPT = """async () => {
@@ -56,10 +57,6 @@ def ask(person: Person, question: str) -> None:
     person.until_kept(f'"status":"completed","content":"{question}', owner="ada")
 
 
-def lose_questions(page: Page) -> None:
-    page.route("**/messages", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
-
-
 def cookie_of(page: Page, asking: ServerProcess, token: str) -> None:
     """As if the browser forgot nothing: by plain HTTP it does not, and a cookie may run out meanwhile."""
     page.context.add_cookies([{"name": "xionimus", "value": token, "url": asking.url}])
@@ -73,7 +70,7 @@ def test_who_signs_in_next_finds_nothing_of_the_one_before(ada: Person, asking: 
     expect(page.get_by_text("Not sent.")).to_be_visible()
     ada.composer.fill("a secret draft")
     of_ada = ada.session
-    page.unroute("**/messages")
+    page.unroute(SENDS)
     cookie_of(page, asking, BOB)
     posted: list[str] = []
     page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
