@@ -3,6 +3,11 @@
 /** Characters a second; reading aloud is about 15, reading about 25. */
 const RATES = { now: Infinity, calm: 60, slow: 25 };
 
+// Not every language has spaces between its words.
+const WORDS = new Intl.Segmenter(undefined, { granularity: "word" });
+const CHARACTERS = new Intl.Segmenter();
+const LONGEST = 40; // characters of a word
+
 /** Hands on the text that arrives, once a frame, at the speed at which somebody wants to read it. */
 export class Pacer {
   /**
@@ -81,11 +86,21 @@ export class Pacer {
 }
 
 /**
- * How much of the text may be shown, without cutting a word.
+ * How much of the text may be shown, without cutting a word; one that is very long is cut between its characters.
  * @param {string} text
  * @param {number} allowance
  */
 function wholeWords(text, allowance) {
   if (allowance >= text.length) return text.length;
-  return text.slice(0, allowance).search(/\S*$/);
+  return startAt(WORDS, text, allowance) || (allowance < LONGEST ? 0 : startAt(CHARACTERS, text, allowance));
+}
+
+/**
+ * Where the word or character begins that stands at a place.
+ * @param {Intl.Segmenter} segmenter
+ * @param {string} text
+ * @param {number} place
+ */
+function startAt(segmenter, text, place) {
+  return segmenter.segment(text.slice(0, place + LONGEST)).containing(place)?.index ?? 0;
 }
