@@ -43,11 +43,8 @@ export function SettingsDialog({ onClose }) {
 }
 
 function Keys() {
-  const set = (/** @type {string} */ id) => (/** @type {any} */ event) => {
-    const { [id]: _, ...others } = preferences.keys.value;
-    const key = event.target.value.trim();
-    preferences.keys.value = key ? { ...others, [id]: key } : others;
-  };
+  const set = (/** @type {string} */ id) => (/** @type {any} */ event) =>
+    preferences.setKey(id, event.target.value.trim());
   const needing = providers.value.filter((each) => each.id !== "demo");
   return html`<section>
     <h3>Your own keys</h3>
@@ -59,7 +56,7 @@ function Keys() {
           placeholder=${each.ready ? "the server has one" : "none"} onChange=${set(each.id)} />
       </label>`,
     )}
-    <${Switch} label="Keep them in this browser" value=${preferences.keepKeys} />
+    <${Switch} label="Keep them in this browser" value=${preferences.keepKeys} onChoose=${preferences.setKeepKeys} />
   </section>`;
 }
 
@@ -73,11 +70,11 @@ function Choice({ label, value, options }) {
   </label>`;
 }
 
-/** @param {{label: string, value: Signal<boolean>}} props */
-export function Switch({ label, value }) {
+/** @param {{label: string, value: Signal<boolean>, onChoose?: (isOn: boolean) => void}} props */
+export function Switch({ label, value, onChoose = (isOn) => (value.value = isOn) }) {
   return html`<label class="row">${label}
     <input type="checkbox" role="switch" checked=${value.value}
-      onChange=${(/** @type {any} */ event) => (value.value = event.target.checked)} />
+      onChange=${(/** @type {any} */ event) => onChoose(event.target.checked)} />
   </label>`;
 }
 

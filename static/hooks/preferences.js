@@ -47,13 +47,37 @@ export const lastSession = kept("lastSession", /** @type {string | null} */ (nul
 
 const KEYS = `${KEPT}keys`;
 
-/** Provider keys: in this tab's memory, unless the user asks to keep them. */
+/** Provider keys: in this tab's memory, unless the user asks to keep them; then they are the same in all tabs. */
 export const keepKeys = kept("keepKeys", false);
 export const keys = signal(/** @type {Record<string, string>} */ (keepKeys.value ? read(KEYS, {}) : {}));
 
-effect(() => {
+// Only the tab in which something was chosen writes: another one may have other keys, or none.
+
+/**
+ * @param {string} provider
+ * @param {string} key none: forget it
+ */
+export function setKey(provider, key) {
+  const { [provider]: _, ...others } = keys.value;
+  keys.value = key ? { ...others, [provider]: key } : others;
+  keepOrForgetKeys();
+}
+
+/** @param {boolean} keep */
+export function setKeepKeys(keep) {
+  keepKeys.value = keep;
+  keepOrForgetKeys();
+}
+
+function keepOrForgetKeys() {
   if (keepKeys.value) localStorage.setItem(KEYS, JSON.stringify(keys.value));
   else localStorage.removeItem(KEYS);
+}
+
+addEventListener("storage", ({ key, oldValue, newValue }) => {
+  if (key !== KEYS || newValue === null) return;
+  const begins = oldValue === null; // what only this tab has is not lost by another's keeping its own
+  keys.value = { ...(begins ? keys.value : {}), ...read(KEYS, {}) };
 });
 
 effect(() => {

@@ -130,6 +130,29 @@ def test_text_and_code_are_copied_as_they_were_written(person: Person, page: Pag
     assert page.evaluate("navigator.clipboard.readText()").rstrip() == "print(1)"
 
 
+def test_keys_are_kept_by_the_tab_that_was_asked_to_and_known_in_all(person: Person, page: Page) -> None:
+    other = Person(page.context.new_page(), person.url)
+    keys = "localStorage.getItem('xionimus:local:keys')"
+    person.button("Settings").click()
+    page.get_by_label("OpenAI").fill("sk-mine")
+    page.get_by_label("OpenAI").blur()
+    page.get_by_label("Keep them in this browser").check()
+    other.button("Settings").click()
+    expect(other.page.get_by_label("Keep them in this browser")).to_be_checked()
+    expect(other.page.get_by_label("OpenAI")).to_have_value("sk-mine")
+    assert json.loads(page.evaluate(keys)) == {"openai": "sk-mine"}
+    other.page.get_by_label("OpenAI").fill("")
+    other.page.get_by_label("Anthropic").fill("sk-other")
+    other.page.get_by_label("Anthropic").blur()
+    expect(page.get_by_label("OpenAI")).to_have_value("")
+    expect(page.get_by_label("Anthropic")).to_have_value("sk-other")
+    assert json.loads(page.evaluate(keys)) == {"anthropic": "sk-other"}
+    page.get_by_label("Keep them in this browser").uncheck()
+    expect(other.page.get_by_label("Keep them in this browser")).not_to_be_checked()
+    expect(other.page.get_by_label("Anthropic")).to_have_value("sk-other")
+    assert page.evaluate(keys) is None
+
+
 def test_an_own_key_goes_with_the_question_and_is_kept_only_on_request(person: Person, page: Page) -> None:
     model = page.locator("optgroup", has=page.locator("option")).filter(has_text="gpt").first
     expect(model).to_be_disabled()
