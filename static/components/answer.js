@@ -8,10 +8,6 @@ import { TypingIndicator } from "./typing-indicator.js";
 /** @import { SessionStore } from "../hooks/session-store.js" */
 /** @import { Retrying, Spoken } from "../client/conversation.js" */
 
-const GO_ON =
-  "Your last answer was cut off. Continue it from exactly where it stopped: begin with the very next word, and " +
-  "do not repeat or introduce anything.";
-
 /** @param {{session: SessionStore, message: Spoken}} props */
 export function Answer({ session, message }) {
   session.revision(message.id).value;
@@ -59,7 +55,7 @@ function Ending({ session, message }) {
     <p>${accountOf(message)}</p>
     <div class="buttons">
       ${message.content &&
-      html`<button type="button" onClick=${() => session.send(GO_ON, message.id)}>Continue</button>`}
+      html`<button type="button" onClick=${() => session.goOn(message)}>Continue</button>`}
       <button type="button" onClick=${() => session.asking.regenerate(message.id)}>Try again</button>
     </div>
   </div>`;

@@ -5,7 +5,7 @@ import { confirmed, signedOut } from "./owner.js";
 import * as preferences from "./preferences.js";
 import { trying } from "./trouble.js";
 
-/** @import { Accepted } from "../client/types.js" */
+/** @import { Accepted, Question } from "../client/types.js" */
 /** @import { Unsent } from "../client/outbox.js" */
 
 /** Everything that may be asked of a session, so that no question is lost on its way. */
@@ -24,9 +24,10 @@ export class Asking {
   /**
    * @param {string} content
    * @param {string | null} parent the message it goes on from; null: the newest one; `root`: none
+   * @param {Partial<Question>} [otherwise] what is not as the user has chosen
    */
-  send(content, parent) {
-    const question = { content, parent_id: parent, ...how() };
+  send(content, parent, otherwise) {
+    const question = { content, parent_id: parent, ...how(), ...otherwise };
     return this.attempt({ key: newId(), question, status: "sending" });
   }
 

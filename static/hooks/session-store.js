@@ -21,6 +21,9 @@ import { reading } from "./reading.js";
 const PAGE = 50;
 const KEPT = 60; // messages in the browser's own cache
 const KEEP_EVERY = 1_000;
+const GO_ON =
+  "Your last answer was cut off. Continue it from exactly where it stopped: begin with the very next word, and " +
+  "do not repeat or introduce anything.";
 
 /** One open session: what the server says of it, as signals, and what may be done in it. */
 export class SessionStore {
@@ -249,6 +252,14 @@ export class SessionStore {
    */
   send(content, parent = this.leaf.value) {
     return this.asking.send(content, parent);
+  }
+
+  /**
+   * Have an answer that was cut short go on where it stopped, by whoever wrote it.
+   * @param {Spoken} answer
+   */
+  goOn({ id, provider, model }) {
+    return this.asking.send(GO_ON, id, { provider, model });
   }
 
   /** @param {Accepted} accepted */

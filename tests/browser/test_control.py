@@ -120,6 +120,19 @@ def test_an_answer_that_reached_its_limit_goes_on(person: Person, page: Page) ->
     expect(person.answers).to_have_count(2)
 
 
+def test_it_goes_on_by_the_model_that_wrote_it(person: Person, page: Page) -> None:
+    person.ask("one two three " * 50, model="echo")
+    person.see("one")
+    person.button("Stop").click()
+    person.see_the_end()
+    person.choose("demo")
+    with page.expect_request(lambda request: request.method == "POST") as asked:
+        person.button("Continue").click()
+    body = json.loads(asked.value.post_data or "")
+    assert (body["provider"], body["model"]) == ("demo", "echo")
+    person.button("Stop").click()
+
+
 def test_text_and_code_are_copied_as_they_were_written(person: Person, page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     person.ask("A **word**.\n\n```python\nprint(1)\n```\n", model="echo")
