@@ -15,14 +15,16 @@ function search({ target }) {
   typing = window.setTimeout(() => (searched.value = value.trim()), 150);
 }
 
-/** @param {{onOpen: () => void}} props */
-export function Sidebar({ onOpen }) {
+/** @param {{onClose: () => void}} props for where it is a drawer: also when a chat has been chosen */
+export function Sidebar({ onClose }) {
   const start = () => {
     newSession();
-    onOpen();
+    onClose();
   };
   return html`<nav class="sidebar" aria-label="Chats">
     <div class="sidebar-top">
+      <button type="button" id="close-chats" class="quiet icon-only close" onClick=${onClose} aria-label="Close the chats">
+        <${Icon} name="close" /></button>
       <button type="button" class="new" onClick=${start}><${Icon} name="plus" /> New chat</button>
       <label class="search"><${Icon} name="search" />
         <input type="search" id="search" placeholder="Search" aria-label="Search chats" onInput=${search} />
@@ -31,7 +33,7 @@ export function Sidebar({ onOpen }) {
     <ul class="sessions">
       ${listed.value.map(
         (session) => html`<${SessionRow} key=${session.id} session=${session}
-          isCurrent=${session.id === currentId.value} onOpen=${onOpen} />`,
+          isCurrent=${session.id === currentId.value} onOpen=${onClose} />`,
       )}
     </ul>
     ${!listed.value.length && html`<p class="nothing">${searched.value ? "Nothing found" : "No chats yet"}</p>`}

@@ -10,7 +10,7 @@ import { Icon } from "./icons.js";
  */
 export function TopBar({ session, title, onMenu, onConnection, onSettings, onExport }) {
   return html`<header class="top-bar">
-    <button type="button" class="quiet icon-only menu" onClick=${onMenu} aria-label="Chats"><${Icon} name="menu" /></button>
+    <button type="button" id="open-chats" class="quiet icon-only menu" onClick=${onMenu} aria-label="Chats"><${Icon} name="menu" /></button>
     <h1 dir="auto">${title}</h1>
     <${ConnectionBadge} state=${session.state.value} onOpen=${onConnection} />
     ${session.path.value.length > 0 &&

@@ -1,30 +1,29 @@
 import { useEffect } from "preact/hooks";
 import { newSession, openNeighbour } from "./app-state.js";
 
-/** @param {{stop: () => void, showSearch: () => void}} actions */
-export function useShortcuts({ stop, showSearch }) {
+/** @param {{escape: () => void, showSearch: () => void}} actions */
+export function useShortcuts({ escape, showSearch }) {
   useEffect(() => {
     const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
-      const act = actionFor(event, stop, showSearch);
+      const act = actionFor(event, escape, showSearch);
       if (!act || document.querySelector("dialog[open]")) return;
       event.preventDefault();
       act();
     };
     addEventListener("keydown", onKeyDown);
     return () => removeEventListener("keydown", onKeyDown);
-  }, [stop, showSearch]);
+  }, [escape, showSearch]);
 }
 
 /**
  * @param {KeyboardEvent} event
- * @param {() => void} stop
+ * @param {() => void} escape
  * @param {() => void} showSearch
  */
-function actionFor(event, stop, showSearch) {
+function actionFor(event, escape, showSearch) {
   const { key, code, altKey, ctrlKey, metaKey } = event;
-  // In the search field it empties that.
-  if (key === "Escape") return document.activeElement?.id === "search" ? null : stop;
-  if ((ctrlKey || metaKey) && code === "KeyK") return () => search(showSearch);
+  if (key === "Escape") return emptiesSearch(event) ? null : escape;
+  if ((ctrlKey || metaKey) && code === "KeyK") return showSearch;
   if (!altKey) return null;
   if (code === "KeyN") return newSession;
   if (key === "ArrowDown") return () => openNeighbour(1);
@@ -32,8 +31,7 @@ function actionFor(event, stop, showSearch) {
   return null;
 }
 
-/** @param {() => void} showSearch */
-function search(showSearch) {
-  showSearch();
-  document.getElementById("search")?.focus();
+/** @param {KeyboardEvent} event */
+function emptiesSearch({ target }) {
+  return target instanceof HTMLInputElement && target.type === "search" && target.value !== "";
 }

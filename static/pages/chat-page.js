@@ -12,6 +12,7 @@ import { Transcript } from "../components/transcript.js";
 import { currentId } from "../hooks/app-state.js";
 import { signedOut } from "../hooks/owner.js";
 import { sessions } from "../hooks/session-list.js";
+import { useDrawer } from "../hooks/useDrawer.js";
 import { useShortcuts } from "../hooks/useShortcuts.js";
 import { useStreamingChat } from "../hooks/useStreamingChat.js";
 
@@ -20,18 +21,18 @@ import { useStreamingChat } from "../hooks/useStreamingChat.js";
 export function ChatPage() {
   const { session, stop } = useStreamingChat({ sessionId: currentId.value });
   const [opened, setOpened] = useState(/** @type {Opened} */ (null));
-  const [menu, setMenu] = useState(false);
+  const drawer = useDrawer("open-chats");
   const listed = sessions.value.find((each) => each.id === session.id);
   const title = session.missing.value ? "No such chat" : session.title.value || listed?.title || "New chat";
   const close = () => setOpened(null);
-  useShortcuts({ stop, showSearch: () => setMenu(true) });
+  useShortcuts({ escape: drawer.isOpen ? drawer.close : stop, showSearch: () => drawer.open("search") });
   document.title = title === "New chat" ? "Xionimus" : `${title} · Xionimus`;
 
-  return html`<div class=${menu ? "page with-menu" : "page"}>
-    <${Sidebar} onOpen=${() => setMenu(false)} />
-    <div class="veil" onClick=${() => setMenu(false)} />
-    <main>
-      <${TopBar} session=${session} title=${title} onMenu=${() => setMenu(!menu)}
+  return html`<div class=${drawer.isOpen ? "page with-menu" : "page"}>
+    <${Sidebar} onClose=${drawer.close} />
+    <div class="veil" onClick=${drawer.close} />
+    <main inert=${drawer.isOpen}>
+      <${TopBar} session=${session} title=${title} onMenu=${() => drawer.open("close-chats")}
         onConnection=${() => setOpened("connection")} onSettings=${() => setOpened("settings")}
         onExport=${() => setOpened("export")} />
       ${session.deleted.value && html`<p class="notice" role="status">This chat has been deleted.</p>`}

@@ -139,6 +139,37 @@ def test_everything_has_its_place_on_a_phone(browser: Browser, page_server: Serv
     context.close()
 
 
+def test_the_drawer_of_chats_is_left_as_it_was_entered(browser: Browser, page_server: ServerProcess) -> None:
+    context = browser.new_context(**{**LOOKS, "viewport": {"width": 360, "height": 700}})
+    page = context.new_page()
+    person = Person(page, page_server.url)
+    person.ask("Go", model="long")
+    person.see("0010 ")
+    ways: tuple[Callable[[], None], ...] = (
+        lambda: page.keyboard.press("Escape"),
+        lambda: person.button("Close the chats").click(),
+        lambda: page.mouse.click(350, 400),
+    )
+    for leave in ways:
+        person.button("Chats").click()
+        expect(person.button("Close the chats")).to_be_focused()
+        leave()
+        expect(page.get_by_label("Search chats")).not_to_be_in_viewport()
+        expect(person.button("Chats")).to_be_focused()
+    page.keyboard.press("Control+k")
+    expect(page.get_by_label("Search chats")).to_be_focused()
+    page.keyboard.type("xyz")
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Search chats")).to_have_value("")
+    assert_no_fault(page)
+    page.keyboard.press("Escape")
+    expect(person.button("Chats")).to_be_focused()
+    expect(person.button("Stop")).to_be_visible()  # the answer goes on
+    page.keyboard.press("Escape")
+    expect(person.answers.last).to_contain_text("You stopped this answer here.")
+    context.close()
+
+
 def test_light_and_dark_by_the_system_and_by_choice(person: Person, page: Page) -> None:
     def is_dark() -> bool:
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
