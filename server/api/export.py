@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Sequence
 from time import monotonic
+from urllib.parse import quote
 
 from server.chat.models import Message, Session
 from server.chat.service import ChatService
 
 PAGE = 50  # messages
+MAX_NAME = 80  # characters
+NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff/\\:*?"<>|]+')
 
 Messages = Sequence[Message]
 
@@ -25,6 +29,13 @@ async def as_markdown(service: ChatService, owner: str, session: Session) -> byt
     """Raises NotFound if the session is deleted meanwhile."""
     pages = await _encoded(service, owner, session, lambda page: "\n\n".join(map(_markdown, page)).encode())
     return b"\n\n".join([f"# {session.title or session.id}".encode(), *pages]) + b"\n"
+
+
+def disposition(session: Session, suffix: str) -> str:
+    """Has a browser name the file by the title (RFC 6266); what knows no such names, by the id."""
+    title = NOT_IN_NAMES.sub(" ", session.title)[:MAX_NAME].strip(" .")
+    named = f"; filename*=UTF-8''{quote(f'{title}.{suffix}', safe='')}" if title else ""
+    return f'attachment; filename="{session.id}.{suffix}"{named}'
 
 
 async def _encoded(

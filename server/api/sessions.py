@@ -164,5 +164,5 @@ class SessionsAPI:
         write = export.as_json if query.format == "json" else export.as_markdown
         body = await write(self._service, owner_of(request), session)
         suffix, media_type = ("json", "application/json") if query.format == "json" else ("md", "text/markdown")
-        headers = {"Content-Disposition": f'attachment; filename="{session.id}.{suffix}"'}
+        headers = {"Content-Disposition": export.disposition(session, suffix)}
         return Response(body, media_type=media_type, headers=headers)

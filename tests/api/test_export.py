@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -29,6 +31,25 @@ async def test_pages_put_together_are_the_conversation(
         text = (await export.as_markdown(chat.service, OWNER, session)).decode()
         places = [text.index(word) for word in ("# one", "eins", "\n\ntwo", "zwei", "three", "drei")]
         assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("Why is the sky blue?", "Why is the sky blue.md"),
+        ("a/b\\..\n“ü” 🙂", "a b .. “ü” 🙂.md"),
+        ("gpj\u202e.exe\ud800", "gpj .exe.md"),
+        ("...", None),
+        ("", None),
+    ],
+)
+async def test_the_file_has_the_name_of_the_conversation(tmp_path: Path, title: str, name: str | None) -> None:
+    async with chatting(tmp_path / "x.db") as chat:
+        session = replace(await chat.service.create_session(OWNER, "s", "x"), title=title)
+        plain, _, encoded = export.disposition(session, "md").partition("; filename*=UTF-8''")
+        assert plain == 'attachment; filename="s.md"'
+        assert (unquote(encoded) or None) == name
+        assert encoded.isascii()
 
 
 async def test_an_empty_conversation_is_exported_too(tmp_path: Path) -> None:

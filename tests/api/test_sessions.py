@@ -140,7 +140,8 @@ def test_an_export_is_the_whole_conversation(caller: Caller, session_id: str) ->
     assert as_json.json()["messages"] == caller.history(session_id)["messages"]
     assert as_json.json()["session"]["id"] == session_id
     assert as_text.headers["content-type"] == "text/markdown; charset=utf-8"
-    assert as_text.headers["content-disposition"] == f'attachment; filename="{session_id}.md"'
+    named = "filename*=UTF-8''What%20is%20a%20log.md"
+    assert as_text.headers["content-disposition"] == f'attachment; filename="{session_id}.md"; {named}'
     assert as_text.text.count("What is a log?") == 3
 
 
