@@ -1,5 +1,5 @@
 import { Cache } from "../client/index.js";
-import { owner } from "./owner.js";
+import { disown, owner } from "./owner.js";
 
 /** What begins the name of everything that is kept in the browser for its owner, and of what their tabs share. */
 export const KEPT = `xionimus:${owner}:`;
@@ -8,6 +8,7 @@ export const cache = new Cache(`xionimus:${owner}`);
 
 /** Everything of the owner's, as far as this browser is concerned. */
 export function forgetAll() {
+  disown();
   for (const storage of [localStorage, sessionStorage]) {
     for (const name of Object.keys(storage)) if (name.startsWith(KEPT)) storage.removeItem(name);
   }

@@ -19,12 +19,19 @@ let confirm = () => {};
 /** Resolves when the server has answered this page as its owner's: it may have come from the browser's own cache. */
 export const confirmed = new Promise((resolve) => (confirm = () => resolve(undefined)));
 
-/** @param {string} name who the server has just answered */
-export function answeredAs(name) {
+/**
+ * Whether it is the page's owner whom the server has just answered.
+ * @param {string} name
+ */
+export function isOwner(name) {
   signedOut.value = false;
   if (name === owner) confirm();
   else makeWay(name);
+  return name === owner;
 }
+
+/** The page is nobody's any more. */
+export const disown = () => localStorage.removeItem(LAST);
 
 /** Somebody else has signed in: the page is theirs from now on. @param {string} name */
 function makeWay(name) {
@@ -39,6 +46,5 @@ addEventListener("storage", ({ key, newValue }) => {
   if (key === LAST && newValue && newValue !== owner) makeWay(newValue);
 });
 addEventListener("pageshow", ({ persisted }) => {
-  const last = localStorage.getItem(LAST);
-  if (persisted && last && last !== owner) makeWay(last);
+  if (persisted && localStorage.getItem(LAST) !== owner) location.reload();
 });

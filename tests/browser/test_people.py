@@ -134,6 +134,9 @@ def test_signing_out_leaves_nothing_in_the_browser(ada: Person, asking: ServerPr
     # From a page that runs nothing: what one writes while it goes would be found here.
     page.goto(f"{asking.url}/healthz")
     assert "forgotten" not in page.evaluate(KEPT)
+    page.go_back()
+    page.wait_for_timeout(300)
+    assert "to be forgotten" not in page.content()
     if forgets:
         assert page.goto(f"{asking.url}/").url == f"{asking.url}/sign-in?next=/"  # type: ignore[union-attr]
 
