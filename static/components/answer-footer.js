@@ -1,4 +1,5 @@
 import { BranchArrows } from "./branch-arrows.js";
+import { focusComposer } from "./composer-focus.js";
 import { CopyButton } from "./copy-button.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
@@ -6,12 +7,21 @@ import { Icon } from "./icons.js";
 /** @import { SessionStore } from "../hooks/session-store.js" */
 /** @import { Spoken } from "../client/conversation.js" */
 
+/**
+ * @param {SessionStore} session
+ * @param {Spoken} message which goes out of view, and what had the focus with it
+ */
+export function answerAgain(session, message) {
+  session.asking.regenerate(message.id);
+  focusComposer();
+}
+
 /** @param {{session: SessionStore, message: Spoken}} props */
 export function AnswerFooter({ session, message }) {
   return html`<footer class="actions">
     <${BranchArrows} session=${session} message=${message} />
     <${CopyButton} text=${message.content} label="Copy the answer" />
-    <button type="button" class="quiet icon-only" onClick=${() => session.asking.regenerate(message.id)}
+    <button type="button" class="quiet icon-only" onClick=${() => answerAgain(session, message)}
       aria-label="Answer again" title="Answer again"><${Icon} name="again" /></button>
     <span class="facts">${factsOf(message).map((fact) => html`<span key=${fact}>${fact}</span>`)}</span>
   </footer>`;

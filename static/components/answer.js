@@ -1,6 +1,8 @@
-import { AnswerFooter } from "./answer-footer.js";
+import { AnswerFooter, answerAgain } from "./answer-footer.js";
 import { AnswerText } from "./answer-text.js";
+import { focusComposer } from "./composer-focus.js";
 import { html } from "./html.js";
+import { Remedy } from "./remedy.js";
 import { Sources } from "./sources.js";
 import { Thinking } from "./thinking.js";
 import { TypingIndicator } from "./typing-indicator.js";
@@ -51,12 +53,17 @@ function Ending({ session, message }) {
   const { status, finish_reason, error } = message;
   const isCut = status === "failed" || status === "interrupted" || finish_reason === "length";
   if (!isCut && status !== "cancelled") return null;
+  const goOn = () => {
+    session.goOn(message);
+    focusComposer();
+  };
   return html`<div class=${error ? "ending failed" : "ending"} role=${error ? "alert" : undefined}>
     <p>${accountOf(message)}</p>
     <div class="buttons">
+      <${Remedy} code=${error?.code} session=${session.id} />
       ${message.content &&
-      html`<button type="button" onClick=${() => session.goOn(message)}>Continue</button>`}
-      <button type="button" onClick=${() => session.asking.regenerate(message.id)}>Try again</button>
+      html`<button type="button" onClick=${goOn}>Continue</button>`}
+      <button type="button" onClick=${() => answerAgain(session, message)}>Try again</button>
     </div>
   </div>`;
 }

@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import { BranchArrows } from "./branch-arrows.js";
+import { Bubble } from "./bubble.js";
 import { focusComposer } from "./composer-focus.js";
 import { CopyButton } from "./copy-button.js";
 import { html } from "./html.js";
@@ -19,11 +20,15 @@ export function Question({ session, message }) {
       session.send(text, message.parent_id ?? "root");
       focusComposer();
     };
+    const cancel = () => {
+      setEditing(false);
+      focusComposer();
+    };
     return html`<${QuestionEditor} text=${message.content} action="Send as a new version" onSend=${send}
-      onCancel=${() => setEditing(false)} />`;
+      onCancel=${cancel} />`;
   }
   return html`<article class="question" aria-label="Question" data-message=${message.id}>
-    <div class="bubble" dir="auto">${message.content}</div>
+    <${Bubble} text=${message.content} />
     <div class="actions">
       <${BranchArrows} session=${session} message=${message} />
       <${CopyButton} text=${message.content} label="Copy the question" />

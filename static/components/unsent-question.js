@@ -1,8 +1,10 @@
 import { useState } from "preact/hooks";
 import { offerUndo } from "../hooks/undo.js";
+import { Bubble } from "./bubble.js";
 import { focusComposer } from "./composer-focus.js";
 import { html } from "./html.js";
 import { QuestionEditor } from "./question-editor.js";
+import { Remedy } from "./remedy.js";
 
 /** @import { SessionStore } from "../hooks/session-store.js" */
 /** @import { Unsent } from "../client/outbox.js" */
@@ -20,7 +22,11 @@ export function UnsentQuestion({ session, unsent }) {
       asking.replace(unsent, text);
       focusComposer();
     };
-    return html`<${QuestionEditor} text=${content} action="Send" onSend=${send} onCancel=${() => setEditing(false)} />`;
+    const cancel = () => {
+      setEditing(false);
+      focusComposer();
+    };
+    return html`<${QuestionEditor} text=${content} action="Send" onSend=${send} onCancel=${cancel} />`;
   }
   const discard = () => {
     asking.forget(unsent.key);
@@ -28,11 +34,12 @@ export function UnsentQuestion({ session, unsent }) {
     focusComposer();
   };
   return html`<article class="question unsent" aria-label="Question that has not been sent">
-    <div class="bubble" dir="auto">${content}</div>
+    <${Bubble} text=${content} />
     ${unsent.status === "failed"
       ? html`<div class="unsent-note" role="alert">
           <span>Not sent. ${unsent.why} ${prospectOf(unsent)}</span>
           <span class="buttons">
+            <${Remedy} code=${unsent.code} session=${session.id} />
             <button type="button" onClick=${() => asking.attempt(unsent)}>Try again</button>
             <button type="button" onClick=${() => setEditing(true)}>Edit</button>
             <button type="button" class="quiet" onClick=${discard}>Discard</button>

@@ -1,9 +1,10 @@
 import { signal } from "@preact/signals";
-import { Outbox, ProblemError, api, isPassing, isUnauthorized, newId, sentenceOf } from "../client/index.js";
+import { Outbox, ProblemError, api, isPassing, isUnauthorized, newId } from "../client/index.js";
 import { KEPT } from "./kept.js";
 import { confirmed, signedOut } from "./owner.js";
 import * as preferences from "./preferences.js";
 import { trying } from "./trouble.js";
+import { wordsFor } from "./words.js";
 
 /** @import { Accepted, Question } from "../client/types.js" */
 /** @import { Unsent } from "../client/outbox.js" */
@@ -42,7 +43,7 @@ export class Asking {
     } catch (error) {
       if (isUnauthorized(error)) signedOut.value = true;
       const code = error instanceof ProblemError ? error.code : undefined;
-      this.note({ ...unsent, status: "failed", passing: isPassing(error), why: sentenceOf(error), code });
+      this.note({ ...unsent, status: "failed", passing: isPassing(error), why: wordsFor(error), code });
     }
   }
 

@@ -1,10 +1,12 @@
 import { signal } from "@preact/signals";
-import { sentenceOf } from "../client/index.js";
+import { ProblemError, isUnauthorized } from "../client/index.js";
+import { signedOut } from "./owner.js";
+import { wordsFor } from "./words.js";
 
 const SHOWN_FOR = 6_000;
 
 /** What went wrong last with something that somebody asked for; null when there is nothing to say. */
-export const trouble = signal(/** @type {string | null} */ (null));
+export const trouble = signal(/** @type {{text: string, code?: string} | null} */ (null));
 
 let timer = 0;
 
@@ -17,7 +19,9 @@ export async function trying(failure, act) {
   try {
     await act();
   } catch (error) {
-    trouble.value = `${failure} ${sentenceOf(error)}`;
+    if (isUnauthorized(error)) signedOut.value = true;
+    const code = error instanceof ProblemError ? error.code : undefined;
+    trouble.value = { text: `${failure} ${wordsFor(error)}`, code };
     clearTimeout(timer);
     timer = window.setTimeout(() => (trouble.value = null), SHOWN_FOR);
   }

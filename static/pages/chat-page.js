@@ -1,52 +1,61 @@
-import { useState } from "preact/hooks";
 import { Announcer } from "../components/announcer.js";
 import { Composer } from "../components/composer.js";
+import { COMPOSER } from "../components/composer-focus.js";
 import { ConnectionPanel } from "../components/connection-panel.js";
 import { ExportDialog } from "../components/export-dialog.js";
 import { html } from "../components/html.js";
+import { SignIn } from "../components/remedy.js";
 import { SettingsDialog } from "../components/settings-dialog.js";
 import { Sidebar } from "../components/sidebar.js";
 import { Toasts } from "../components/toasts.js";
 import { TopBar } from "../components/top-bar.js";
 import { Transcript } from "../components/transcript.js";
 import { currentId } from "../hooks/app-state.js";
+import { opened } from "../hooks/opened.js";
 import { signedOut } from "../hooks/owner.js";
 import { sessions } from "../hooks/session-list.js";
 import { useDrawer } from "../hooks/useDrawer.js";
 import { useShortcuts } from "../hooks/useShortcuts.js";
 import { useStreamingChat } from "../hooks/useStreamingChat.js";
 
-/** @typedef {"connection" | "settings" | "export" | null} Opened */
+/** @import { Opened } from "../hooks/opened.js" */
+
+/** The address says which chat is in view, so the link does not lead there by itself. @param {Event} event */
+function skip(event) {
+  event.preventDefault();
+  document.getElementById(COMPOSER)?.focus();
+}
 
 export function ChatPage() {
   const { session, stop } = useStreamingChat({ sessionId: currentId.value });
-  const [opened, setOpened] = useState(/** @type {Opened} */ (null));
   const drawer = useDrawer("open-chats");
   const listed = sessions.value.find((each) => each.id === session.id);
   const title = session.missing.value ? "No such chat" : session.title.value || listed?.title || "New chat";
-  const close = () => setOpened(null);
+  const dialog = opened.value;
+  const open = (/** @type {Opened} */ which) => () => (opened.value = which);
+  const close = open(null);
   useShortcuts({ escape: drawer.isOpen ? drawer.close : stop, showSearch: () => drawer.open("search") });
   document.title = title === "New chat" ? "Xionimus" : `${title} · Xionimus`;
 
-  return html`<div class=${drawer.isOpen ? "page with-menu" : "page"}>
+  return html`<a class="skip" href="#${COMPOSER}" onClick=${skip}>Skip to the question</a>
+  <div class=${drawer.isOpen ? "page with-menu" : "page"}>
     <${Sidebar} onClose=${drawer.close} />
     <div class="veil" onClick=${drawer.close} />
     <main inert=${drawer.isOpen}>
       <${TopBar} session=${session} title=${title} onMenu=${() => drawer.open("close-chats")}
-        onConnection=${() => setOpened("connection")} onSettings=${() => setOpened("settings")}
-        onExport=${() => setOpened("export")} />
+        onConnection=${open("connection")} onSettings=${open("settings")} onExport=${open("export")} />
       ${session.deleted.value && html`<p class="notice" role="status">This chat has been deleted.</p>`}
       ${session.missing.value &&
       html`<p class="notice" role="status">There is no such chat here. What you ask begins a new one.</p>`}
       ${(signedOut.value || session.state.value?.refused === "unauthorized") &&
-      html`<p class="notice" role="status">You are signed out. <a href="/sign-in?next=/%23${session.id}">Sign in</a></p>`}
+      html`<p class="notice" role="status">You are signed out. <${SignIn} session=${session.id} /></p>`}
+      <${Toasts} session=${session.id} />
       <${Transcript} key=${session.id} session=${session} />
       ${!session.deleted.value && html`<${Composer} session=${session} />`}
     </main>
-    ${opened === "connection" && html`<${ConnectionPanel} session=${session} onClose=${close} />`}
-    ${opened === "settings" && html`<${SettingsDialog} onClose=${close} />`}
-    ${opened === "export" && html`<${ExportDialog} session=${session.id} onClose=${close} />`}
-    <${Toasts} />
+    ${dialog === "connection" && html`<${ConnectionPanel} session=${session} onClose=${close} />`}
+    ${dialog === "settings" && html`<${SettingsDialog} onClose=${close} />`}
+    ${dialog === "export" && html`<${ExportDialog} session=${session.id} onClose=${close} />`}
     <${Announcer} />
   </div>`;
 }

@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import re
 
+import httpx
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.person import END_OF_DEMO, Person
+from tests.serving import ServerProcess
+
+RING_IS_WHOLE = """(field) => {
+    const [inner, outer] = [field, field.form].map((each) => each.getBoundingClientRect());
+    const width = 4; // of the ring and the gap around it
+    return outer.left <= inner.left - width && outer.right >= inner.right + width && outer.top <= inner.top - width;
+}"""
 
 
 def test_stop_ends_the_answer_and_keeps_its_text(person: Person) -> None:
@@ -32,6 +40,7 @@ def test_answer_again_stands_beside_the_first_one(person: Person) -> None:
     person.see_the_end()
     person.choose("demo")
     person.button("Answer again").click()
+    expect(person.composer).to_be_focused()
     person.see("This is a demonstration")
     person.button("Stop").click()
     expect(person.answers).to_have_count(1)
@@ -49,13 +58,30 @@ def test_an_edited_question_is_a_branch(person: Person, page: Page) -> None:
     person.see_the_end()
     person.questions.first.hover()
     person.questions.first.get_by_role("button", name="Edit the question").click()
-    page.get_by_role("textbox", name="Edit the question").fill("changed")
+    editor = page.get_by_role("textbox", name="Edit the question")
+    assert editor.evaluate(RING_IS_WHOLE)
+    editor.fill("changed")
     person.button("Send as a new version").click()
     person.see("changed")
     expect(person.questions).to_have_count(1)
+    expect(person.composer).to_be_focused()
     person.button("Previous version of this question").click()
     expect(person.questions).to_have_count(2)
     expect(person.text).to_have_text("second")
+
+
+def test_a_very_long_question_is_folded(person: Person, page_server: ServerProcess) -> None:
+    question = "a line of something that somebody pasted\n" * 5_000 + "the end"
+    url = f"{page_server.url}/api/sessions/{person.session}/messages"
+    httpx.post(url, json={"content": question, "model": "demo"}).raise_for_status()
+    person.page.reload()
+    expect(person.questions).to_have_count(1)
+    box = person.questions.bounding_box()
+    assert box
+    assert box["height"] < 700
+    expect(person.questions).not_to_contain_text("the end")
+    person.button("Show all 205,007 characters").click()
+    expect(person.questions).to_contain_text("the end")
 
 
 def test_a_question_sent_during_an_answer_waits_for_it(person: Person, page: Page) -> None:

@@ -150,6 +150,37 @@ def test_a_question_that_failed_is_sent_again_by_hand(person: Person, page: Page
     expect(page.get_by_text("Not sent.")).to_be_hidden()
 
 
+REFUSALS = {
+    "unauthorized": (401, "send your token as `Authorization: Bearer TOKEN`, or sign in"),
+    "provider_not_configured": (422, "OpenAI needs an API key. Set it, or send one of your own as api_keys.openai."),
+}
+
+
+def refuse_questions(page: Page, code: str) -> None:
+    status, detail = REFUSALS[code]
+    problem = {"code": code, "status": status, "title": code, "detail": detail, "retryable": False}
+    page.route(SENDS, lambda route: route.fulfill(status=status, json=problem))
+
+
+def test_who_has_to_sign_in_to_ask_is_led_there(person: Person, page: Page) -> None:
+    refuse_questions(page, "unauthorized")
+    person.ask("may I?", model="echo")
+    note = page.get_by_role("article", name="Question that has not been sent")
+    expect(note).to_contain_text("Not sent. You are signed out.")
+    expect(note.get_by_role("link", name="Sign in")).to_have_attribute("href", f"/sign-in?next=/%23{person.session}")
+    assert "Bearer" not in page.content()
+
+
+def test_who_needs_a_key_is_led_to_where_one_is_given(person: Person, page: Page) -> None:
+    refuse_questions(page, "provider_not_configured")
+    person.ask("may I?", model="echo")
+    note = page.get_by_role("article", name="Question that has not been sent")
+    expect(note).to_contain_text("Not sent. The provider needs a key.")
+    assert "api_keys" not in page.content()
+    note.get_by_role("button", name="Settings").click()
+    expect(page.get_by_label("OpenAI")).to_be_visible()
+
+
 def test_so_is_the_first_question_of_a_chat(at_own_server: Person, own_server: ServerProcess) -> None:
     person, page = at_own_server, at_own_server.page
     person.button("New chat").click()
@@ -164,14 +195,14 @@ def test_so_is_the_first_question_of_a_chat(at_own_server: Person, own_server: S
 
 def test_a_question_that_was_discarded_comes_back_if_one_likes(person: Person, page: Page) -> None:
     lose_questions(page)
-    person.ask("think twice", model="echo")
+    person.ask("once more, please", model="echo")
     person.button("Discard").click()
-    expect(page.get_by_text("think twice")).to_be_hidden()
+    expect(page.get_by_text("once more, please")).to_be_hidden()
     person.button("Undo").click()
     expect(page.get_by_text("Not sent.")).to_be_visible()
     page.unroute(SENDS)
     person.button("Try again").click()
-    person.see("think twice")
+    person.see("once more, please")
 
 
 def test_a_question_that_was_refused_is_edited_and_sent(person: Person, page: Page) -> None:
@@ -179,6 +210,7 @@ def test_a_question_that_was_refused_is_edited_and_sent(person: Person, page: Pa
     person.composer.fill("too long " * 130_000)
     person.composer.press("Enter")
     expect(page.get_by_text("Not sent.")).to_be_visible()
+    expect(page.get_by_text("It is longer than this server takes.")).to_be_visible()
     expect(page.get_by_text("when the server is back")).to_be_hidden()
     person.button("Edit").click()
     page.get_by_label("Edit the question").fill("short enough")

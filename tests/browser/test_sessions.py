@@ -53,6 +53,10 @@ def test_a_deletion_can_be_undone_for_a_while(person: Person, page: Page, page_s
     row.hover()
     delete.click()
     expect(row).to_be_hidden()
+    toast, field = page.locator(".toast").bounding_box(), page.locator(".composer").bounding_box()
+    assert toast
+    assert field
+    assert toast["y"] + toast["height"] < field["y"]
     person.button("Undo").click()
     expect(row).to_be_visible()
     row.hover()
@@ -139,6 +143,7 @@ def test_a_chat_is_exported(person: Person, page: Page) -> None:
     person.button("Export").click()
     with page.expect_download() as markdown:
         page.get_by_role("link", name="Markdown").click()
+    assert markdown.value.suggested_filename == "to be kept.md"
     assert "to be kept" in Path(markdown.value.path()).read_text()
     with page.expect_download() as exported:
         page.get_by_role("link", name="JSON").click()
