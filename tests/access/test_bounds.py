@@ -190,28 +190,42 @@ def fill(server: ServerProcess, session_id: str) -> None:
         plain.post(f"{server.url}/api/sessions/{session_id}/messages", params={"wait": 30}, json=question, timeout=60)
 
 
-def p99(server: ServerProcess, requests: int = 100) -> float:
-    times = []
-    with plain.Client(base_url=server.url) as client:
+def p99s(*servers: ServerProcess, requests: int = 100) -> list[float]:
+    """Of each, asked in turn: so what else the machine does meets all of them."""
+    times: list[list[float]] = [[] for _ in servers]
+    with ExitStack() as stack:
+        clients = [stack.enter_context(plain.Client(base_url=server.url)) for server in servers]
         for _ in range(requests):
-            began = time.perf_counter()
-            assert client.get("/api/sessions").status_code == 200
-            times.append(time.perf_counter() - began)
-    return sorted(times)[int(requests * 0.99) - 1]
+            for client, taken in zip(clients, times, strict=True):
+                began = time.perf_counter()
+                assert client.get("/api/sessions").status_code == 200
+                taken.append(time.perf_counter() - began)
+    return [sorted(taken)[int(requests * 0.99) - 1] for taken in times]
 
 
 @pytest.fixture
-def patient(tmp_path: Path) -> Iterator[ServerProcess]:
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Times that are long enough to measure in."""
-    with running(tmp_path, XIONIMUS_HEAD_TIMEOUT="4", XIONIMUS_STREAM_SEND_TIMEOUT="4") as server:
+    with running(
+        tmp_path_factory.mktemp("patient"), XIONIMUS_HEAD_TIMEOUT="4", XIONIMUS_STREAM_SEND_TIMEOUT="4"
+    ) as server:
         yield server
 
 
-def test_500_slow_heads_and_200_readers_that_never_read_cost_nobody_else_anything(patient: ServerProcess) -> None:
+@pytest.fixture
+def spared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The same without anybody who is slow."""
+    with running(tmp_path_factory.mktemp("spared")) as server:
+        yield server
+
+
+def test_500_slow_heads_and_200_readers_that_never_read_cost_nobody_else_anything(
+    patient: ServerProcess, spared: ServerProcess
+) -> None:
     fill(patient, "big")
-    # Of the best of some rounds: what else the machine does makes them longer, and never shorter.
-    quiet, before, open_before = min(p99(patient) for _ in range(3)), memory(patient), files(patient)
-    loud: list[float] = []
+    p99s(patient, spared)
+    before, open_before = memory(patient), files(patient)
+    rounds: list[list[float]] = []
     after = before
     with ExitStack() as connections:
         for _ in range(500):
@@ -220,15 +234,17 @@ def test_500_slow_heads_and_200_readers_that_never_read_cost_nobody_else_anythin
         for _ in range(200):
             connection = connections.enter_context(deaf(patient))
             connection.sendall(b"GET /api/sessions/big/events?after=0 HTTP/1.1\r\n" + HOST + b"\r\n")
-        while len(loud) < 4:
-            found, after = p99(patient), max(after, memory(patient))
+        while len(rounds) < 4:
+            found, after = p99s(patient, spared), max(after, memory(patient))
             if files(patient) < open_before + 700:
                 break  # not all of them were there to the end of it
-            loud.append(found)
+            rounds.append(found)
         wait_for_files(patient, open_before + 20)  # they are let go, though they do not close
     assert after - before < 100
-    assert min(loud) < max(2 * quiet, 0.02)  # below that, the machine's own noise is larger
-    assert max(loud) < max(10 * quiet, 0.3)  # also while all of them are still being sent what the kernel takes
+    # In the best of the rounds; below 20 ms, the machine's own noise is larger.
+    assert any(loud < max(2 * quiet, 0.02) for loud, quiet in rounds)
+    # Also while all of them are still being sent what the kernel takes.
+    assert all(loud < max(10 * quiet, 0.3) for loud, quiet in rounds)
 
 
 def frame(opcode: int, payload: bytes = b"", fin: bool = True) -> bytes:
