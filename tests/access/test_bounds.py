@@ -236,10 +236,11 @@ def test_500_slow_heads_and_200_readers_that_never_read_cost_nobody_else_anythin
             connection.sendall(b"GET /api/sessions/big/events?after=0 HTTP/1.1\r\n" + HOST + b"\r\n")
         while len(rounds) < 4:
             found, after = p99s(patient, spared), max(after, memory(patient))
-            if files(patient) < open_before + 700:
+            if files(patient) < open_before + 690:  # a few that were open before may be closed
                 break  # not all of them were there to the end of it
             rounds.append(found)
         wait_for_files(patient, open_before + 20)  # they are let go, though they do not close
+    assert rounds
     assert after - before < 100
     # In the best of the rounds; below 20 ms, the machine's own noise is larger.
     assert any(loud < max(2 * quiet, 0.02) for loud, quiet in rounds)
