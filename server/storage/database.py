@@ -11,7 +11,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -194,8 +194,12 @@ def _in_snapshot(work: Callable[[Connection], Result], connection: Connection) -
 
 
 def _create(path: Path) -> None:
-    """Only its owner can read it, where SQLite would let everybody; the -wal takes that over."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    """Only its owner can read it, where SQLite would let everybody; the -wal takes that over.
+
+    One that is there is not touched: to close a file ends all locks that the process has on it.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _lock(path: Path) -> sqlite3.Connection:

@@ -160,6 +160,16 @@ async def test_another_process_on_the_same_file_is_refused_until_the_first_is_go
     await second.disconnect()
 
 
+async def test_who_is_refused_takes_the_lock_from_nobody(database: Database, path: Path) -> None:
+    with pytest.raises(DatabaseRefused):
+        await Database(path).connect()
+    take = f"import sqlite3; sqlite3.connect({str(path) + '-lock'!r}, timeout=0).execute('BEGIN EXCLUSIVE')"
+    ended = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", take], capture_output=True, text=True, timeout=20
+    )
+    assert "database is locked" in ended.stderr
+
+
 async def test_nobody_else_can_read_what_is_kept(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     database = Database(folder / "xionimus.db")
