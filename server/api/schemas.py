@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from server.chat.models import OnBusy
+from server.chat.models import OnBusy, Options
 from server.chat.service import How
 
 SESSION_ID = r"^[A-Za-z0-9_-]{1,64}$"
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9:_-]{1,128}$"
 MAX_CONTENT = 1_000_000
 MAX_POST_WAIT = 300
-OPTIONS = ("ultra_thinking", "max_tokens", "temperature", "system")  # the fields of models.Options
+OPTIONS = frozenset(each.name for each in fields(Options))
 
 
 def _no_nul(text: str) -> str:
@@ -75,7 +76,7 @@ class HowBody(Body):
         return How(
             provider=self.provider,
             model=self.model,
-            options={name: getattr(self, name) for name in OPTIONS if name in self.model_fields_set},
+            options={name: getattr(self, name) for name in OPTIONS & self.model_fields_set},
             on_busy=self.on_busy,
             api_keys={name: key.get_secret_value() for name, key in self.api_keys.items()},
             idempotency_key=idempotency_key,
