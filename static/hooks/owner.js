@@ -20,10 +20,10 @@ let confirm = () => {};
 export const confirmed = new Promise((resolve) => (confirm = () => resolve(undefined)));
 
 /**
- * Whether it is the page's owner whom the server has just answered.
+ * Whether it is the page's owner whom the server has just answered; if it is not, the page makes way.
  * @param {string} name
  */
-export function isOwner(name) {
+export function confirmOwner(name) {
   signedOut.value = false;
   if (name === owner) confirm();
   else makeWay(name);

@@ -2,7 +2,7 @@ import { computed, effect, signal, untracked } from "@preact/signals";
 import { api, isUnauthorized } from "../client/index.js";
 import { cache } from "./kept.js";
 import { onNote, tellTabs } from "./notes.js";
-import { isOwner, signedOut } from "./owner.js";
+import { confirmOwner, signedOut } from "./owner.js";
 import { trying } from "./trouble.js";
 
 /** @import { Session } from "../client/types.js" */
@@ -36,7 +36,7 @@ export async function refresh() {
   try {
     const found = await api.listSessions({ q: searched.value, limit: Math.max(50, sessions.value.length) });
     if (turn !== asked) return;
-    if (!isOwner(found.owner)) return;
+    if (!confirmOwner(found.owner)) return;
     sessions.value = found.sessions;
     hasMore.value = found.has_more;
     pause = isBusy() ? QUICKLY : CALMLY;
