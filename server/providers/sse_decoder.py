@@ -45,7 +45,10 @@ class SSEDecoder:
 
         Raises SSEDecodeError, after the events that stood before the place in question.
         """
-        if self._rests and b"\r" not in data:
+        if b"\r" not in data:
+            if not self._rests:
+                begun, end, data = data.partition(b"\n\n")
+                yield from self._feed(begun + end)
             # What most servers send: whole events of one line each. Anything else is looked at closely.
             *events, data = data.split(b"\n\n")
             for event in events:
@@ -53,8 +56,7 @@ class SSEDecoder:
                     yield ServerSentEvent("message", _decoded(event[6:]))
                 else:
                     yield from self._feed(event + b"\n\n")
-        if data:
-            yield from self._feed(data)
+        yield from self._feed(data)
 
     @property
     def _rests(self) -> bool:
@@ -62,6 +64,8 @@ class SSEDecoder:
         return not (self._line or self._held or self._after_cr or self._at_start)
 
     def _feed(self, data: bytes) -> Iterator[ServerSentEvent]:
+        if not data:
+            return
         if self._after_cr:  # it ended its line at once, and an LF behind it belongs to the same line end
             data = data.removeprefix(b"\n")
         self._after_cr = data.endswith(b"\r")

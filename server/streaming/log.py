@@ -30,7 +30,8 @@ goes along. Called once at the most, it must not raise.
 
 PAGE = 500
 PAGE_BYTES = 1 << 20
-BATCH_BYTES = 1 << 16  # what one follower holds at a time, if a single event is not longer
+BATCH = 256  # what one follower holds at a time: events,
+BATCH_BYTES = 1 << 16  # and bytes of JSON, if a single event is not longer
 
 
 class Claim(NamedTuple):
@@ -136,7 +137,7 @@ async def follow(log: EventLog, stream: Stream, sink: Sink) -> None:
     """
     going_on = True
     while going_on:
-        batch = await log.read(stream, sink.after, max_bytes=BATCH_BYTES)
+        batch = await log.read(stream, sink.after, BATCH, BATCH_BYTES)
         if batch:
             await sink.write(batch)
             # It may all have come from memory and gone into a buffer: let the others run.
