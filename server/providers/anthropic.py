@@ -7,7 +7,6 @@ https://platform.claude.com/docs/en/build-with-claude/streaming for the events.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 from server.chat.provider import (
@@ -17,12 +16,11 @@ from server.chat.provider import (
     Prompt,
     Text,
     Thinking,
-    Turn,
     Usage,
 )
 from server.providers.errors import MALFORMED, TRUNCATED, error, event_error
 from server.providers.models import ANTHROPIC, ANTHROPIC_DEFAULT, ANTHROPIC_LIMITS, AnthropicLimits
-from server.providers.sdk import SDKProvider, Vendor, as_sent, at, parsed, well_formed
+from server.providers.sdk import SDKProvider, Vendor, alternating, as_sent, at, parsed, well_formed
 from server.providers.sse_decoder import SSEDecoder
 
 NAME = "Anthropic"
@@ -166,7 +164,7 @@ def request_body(prompt: Prompt) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": prompt.model,
         "max_tokens": max_tokens,
-        "messages": messages(prompt.turns),
+        "messages": alternating(prompt.turns),
         "stream": True,
     }
     if prompt.system:
@@ -192,13 +190,3 @@ def budgeted_thinking(max_tokens: int) -> dict[str, Any]:
     """
     budget = min(max_tokens // 2, MAX_BUDGET)
     return {"thinking": {"type": "enabled", "budget_tokens": budget}} if budget >= MIN_BUDGET else {}
-
-
-def messages(turns: Sequence[Turn]) -> list[dict[str, str]]:
-    """The turns as the API takes them: none empty, never two of one role together, the user's first."""
-    spoken = [turn for turn in turns if turn.content.strip()]
-    merged = [
-        {"role": role, "content": "\n\n".join(well_formed(turn.content) for turn in group)}
-        for role, group in groupby(spoken, key=lambda turn: turn.role)
-    ]
-    return merged[1:] if merged and merged[0]["role"] == "assistant" else merged

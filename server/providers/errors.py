@@ -1,14 +1,17 @@
 """From what went wrong with a vendor to a ProviderError: one table for every provider.
 
 The sentences are ours and say what can be done. A vendor's own text is never passed on: it may hold a
-piece of a key or of a prompt. Only its machine-readable `code` and `type` are looked at.
+piece of a key or of a prompt. Its machine-readable `code` and `type` are looked at, and where those say too little,
+whether it holds words that are known.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 
@@ -30,6 +33,10 @@ AUTH = Meaning(
     "provider_auth",
     "{name} refused the API key. Check that it is complete, still valid, and allowed to use this model.",
 )
+FORBIDDEN = Meaning(
+    "provider_auth",
+    "{name} does not allow this: the key may not use this model, or what is asked or where from is refused.",
+)
 BAD_REQUEST = Meaning(
     "provider_bad_request",
     "{name} does not accept this request. Shorten the conversation or change the model or its parameters.",
@@ -41,6 +48,10 @@ NOT_FOUND = Meaning(
 TOO_LONG = Meaning(
     "provider_bad_request",
     "The conversation is too long for this model of {name}. Start a new one, or choose a larger model.",
+)
+FILTERED = Meaning(
+    "provider_bad_request",
+    "{name} refuses what this conversation is about. Put the question in another way, or choose another model.",
 )
 REDIRECT = Meaning(
     "provider_bad_request",
@@ -77,7 +88,7 @@ BY_STATUS = {
     400: BAD_REQUEST,
     401: AUTH,
     402: NO_CREDIT,
-    403: AUTH,
+    403: FORBIDDEN,
     404: NOT_FOUND,
     405: NOT_FOUND,
     408: TIMEOUT,
@@ -94,7 +105,11 @@ BY_NAME = {
     "authentication_error": AUTH,
     "badrequesterror": BAD_REQUEST,
     "billing_error": NO_CREDIT,
+    "billing_not_active": NO_CREDIT,
+    "content_filter": FILTERED,
     "context_length_exceeded": TOO_LONG,
+    "contract_spend_limit_reached": NO_CREDIT,
+    "enforced_spend_limit_reached": NO_CREDIT,
     "exceed_context_size_error": TOO_LONG,
     "insufficient_quota": NO_CREDIT,
     "internalservererror": OVERLOADED,
@@ -104,7 +119,7 @@ BY_NAME = {
     "not_found_error": NOT_FOUND,
     "notfounderror": NOT_FOUND,
     "overloaded_error": OVERLOADED,
-    "permission_error": AUTH,
+    "permission_error": FORBIDDEN,
     "rate_limit_error": RATE_LIMITED,
     "rate_limit_exceeded": RATE_LIMITED,
     "request_too_large": TOO_LONG,
@@ -114,9 +129,15 @@ BY_NAME = {
 }
 """The `code` or `type` of an error object, as OpenAI, Anthropic, vLLM, llama.cpp and others name them."""
 
+NO_CREDIT_SENTENCES = ("Your credit balance is too low", "You have reached your specified API usage limits")
+"""How Anthropic says so: as an `invalid_request_error`, like everything else that is wrong with a request."""
 
 # What an error object may say more exactly than the status that it comes with.
-REFINES = (NO_CREDIT, TOO_LONG)
+REFINES = (NO_CREDIT, TOO_LONG, FILTERED)
+
+
+class UsageRefused(ProviderError):
+    """The server does not know `stream_options`, which asks for the usage."""
 
 
 def error(meaning: Meaning, name: str, retry_after: float | None = None) -> ProviderError:
@@ -131,8 +152,12 @@ def error(meaning: Meaning, name: str, retry_after: float | None = None) -> Prov
 
 def status_error(name: str, status: int, headers: Mapping[str, str], body: object = None) -> ProviderError:
     """For an answer that is not 200. `body` is its JSON, if it has any."""
-    refined = [meaning for meaning in named(body) if meaning in REFINES]
-    return error(refined[0] if refined else by_status(status), name, retry_after(headers))
+    meaning = next((meaning for meaning in named(body) if meaning in REFINES), by_status(status))
+    if headers.get("x-should-retry") == "false":  # what both SDKs go by
+        meaning = replace(meaning, retryable=False)
+    if meaning is BAD_REQUEST and "stream_options" in json.dumps(body):
+        return UsageRefused(meaning.code, meaning.sentence.format(name=name))
+    return error(meaning, name, retry_after(headers))
 
 
 def event_error(name: str, body: object) -> ProviderError:
@@ -186,8 +211,13 @@ def by_status(status: int) -> Meaning:
 
 
 def named(body: object) -> Iterable[Meaning]:
-    """What the `code` and the `type` of an error object say, as far as they are known."""
-    names = [str(inner(body).get(field)).lower() for field in ("code", "type")]
+    """What an error object says, as far as it is known: the most exact first."""
+    said = inner(body)
+    if str(said.get("message")).startswith(NO_CREDIT_SENTENCES):
+        return [NO_CREDIT]
+    details = said.get("details")
+    exact = details.get("error_code") if isinstance(details, dict) else None
+    names = [str(each).lower() for each in (exact, said.get("code"), said.get("type"))]
     return [BY_NAME[name] for name in names if name in BY_NAME]
 
 

@@ -7,7 +7,7 @@ OpenRouter, Groq and others differ from it in what is noted where it is handled.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from server.chat.provider import (
@@ -16,25 +16,38 @@ from server.chat.provider import (
     FinishReason,
     ModelInfo,
     Prompt,
-    Text,
     Thinking,
     Usage,
 )
-from server.providers.errors import MALFORMED, TRUNCATED, error, event_error
-from server.providers.sdk import SDKProvider, Vendor, as_sent, at, parsed, well_formed
+from server.providers.errors import MALFORMED, TRUNCATED, UsageRefused, error, event_error
+from server.providers.sdk import SDKProvider, Vendor, alternating, as_sent, at, parsed, well_formed
 from server.providers.sse_decoder import SSEDecoder
+from server.providers.thoughts import ThoughtSplitter
+
+if TYPE_CHECKING:
+    from server.providers.http_client import Response
 
 BASE_URL = "https://api.openai.com/v1"
 OWN_HOSTS = (".openai.com", ".openai.azure.com")
+SHARED_HOSTS = (".services.ai.azure.com", ".cognitiveservices.azure.com")  # with other vendors' models
+OWN_MODELS = ("gpt-", "o1", "o3", "o4")
 # The SDK takes organization and project from the environment, for every server alike; they belong to one account at
 # OpenAI, while a key may come from anybody and go anywhere.
 ACCOUNT = ("authorization", "openai-organization", "openai-project")
 
-FINISH_REASONS: Mapping[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
+FINISH_REASONS: Mapping[str, FinishReason] = {
+    "length": "length",
+    "model_length": "length",  # Mistral: the model's own limit
+    "content_filter": "content_filter",
+}
+# OpenRouter, if the vendor behind it failed; vLLM, if its engine did; DeepSeek.
+BROKEN_OFF = ("error", "abort", "insufficient_system_resource")
 
 
 class OpenAIProvider(SDKProvider):
     """A server that speaks the OpenAI format, under one base URL. The arguments are SDKProvider's."""
+
+    asks_for_usage = True
 
     def __init__(
         self,
@@ -70,6 +83,13 @@ class OpenAIProvider(SDKProvider):
         headers = as_sent(client.default_headers, but=ACCOUNT)
         return Vendor(at(client.base_url, "chat/completions"), headers, HttpClient(self.name, self.connect_timeout))
 
+    async def ask(self, vendor: Vendor, prompt: Prompt) -> Response:
+        try:
+            return await super().ask(vendor, prompt)
+        except UsageRefused:
+            self.asks_for_usage = False
+            return await super().ask(vendor, prompt)
+
     def authorization(self, key: str | None) -> dict[str, str]:
         return {"authorization": f"Bearer {key}"} if key else {}
 
@@ -81,10 +101,11 @@ class OpenAIProvider(SDKProvider):
             "model": prompt.model,
             "messages": messages(prompt),
             "stream": True,
-            "stream_options": {"include_usage": True},
         }
+        if self.asks_for_usage:
+            body["stream_options"] = {"include_usage": True}
         if prompt.max_tokens is not None:
-            body[self._limit_name()] = prompt.max_tokens
+            body[self._limit_name(prompt.model)] = prompt.max_tokens
         if prompt.temperature is not None:
             body["temperature"] = prompt.temperature
         model = self.models.get(prompt.model)
@@ -92,10 +113,11 @@ class OpenAIProvider(SDKProvider):
             body["reasoning_effort"] = "high"
         return body
 
-    def _limit_name(self) -> str:
+    def _limit_name(self, model: str) -> str:
         # OpenAI's reasoning models refuse the old name, and many of the others know only that one.
         host = "." + (urlsplit(self.base_url).hostname or "")
-        return "max_completion_tokens" if host.endswith(OWN_HOSTS) else "max_tokens"
+        own = host.endswith(OWN_HOSTS) or (host.endswith(SHARED_HOSTS) and model.startswith(OWN_MODELS))
+        return "max_completion_tokens" if own else "max_tokens"
 
 
 class AnswerReader:
@@ -108,6 +130,8 @@ class AnswerReader:
         self._usage: Usage | None = None
         self._finish: Finish | None = None
         self._has_text = False
+        self._refused = False
+        self._thoughts = ThoughtSplitter()
 
     def feed(self, piece: bytes) -> Iterator[Delta]:
         for event in self._decoder.feed(piece):
@@ -122,7 +146,7 @@ class AnswerReader:
         # Some servers send no [DONE], some no finish reason; one of the two must have come.
         if self._finish is None and not (self.done and self._has_text):
             raise error(TRUNCATED, self._name)
-        yield from self.rest()
+        yield from self._thoughts.end()
         if self._usage is not None:
             yield self._usage
         yield self._finish or Finish("stop")
@@ -131,16 +155,8 @@ class AnswerReader:
     def finished(self) -> bool:
         return self._finish is not None
 
-    def text(self, content: str) -> list[Delta]:
-        """What a piece of the answer's `content` is."""
-        return [Text(content)]
-
     def extras(self, chunk: Mapping[str, Any]) -> list[Delta]:
         """What a chunk says beside its choices. Raises AttributeError and the like for a wrong shape."""
-        return []
-
-    def rest(self) -> list[Delta]:
-        """What `text` has held back."""
         return []
 
     def _chunk(self, data: str) -> list[Delta]:
@@ -158,10 +174,10 @@ class AnswerReader:
     def _choice(self, choice: Mapping[str, Any]) -> list[Delta]:
         deltas = self._delta(choice.get("delta") or {})
         reason = choice.get("finish_reason")
-        if reason == "error":  # OpenRouter: the vendor behind it failed
+        if reason in BROKEN_OFF:
             raise error(TRUNCATED, self._name)
         if reason:
-            self._finish = Finish(FINISH_REASONS.get(reason, "stop"))
+            self._finish = Finish("content_filter" if self._refused else FINISH_REASONS.get(reason, "stop"))
         return deltas
 
     def _delta(self, delta: Mapping[str, Any]) -> list[Delta]:
@@ -171,12 +187,27 @@ class AnswerReader:
         if thinking and isinstance(thinking, str):
             deltas.append(Thinking(thinking))
         content = delta.get("content")
-        if content:
-            if not isinstance(content, str):
-                raise TypeError("content is not text")
-            self._has_text = True
-            deltas += self.text(content)
+        if content and isinstance(content, list):
+            return deltas + self._parts(content)
+        if not content and (content := delta.get("refusal")):
+            self._refused = True
+        return deltas + self._text(content) if content else deltas
+
+    def _parts(self, parts: Sequence[Mapping[str, Any]]) -> list[Delta]:
+        """Mistral's, each of type `text` with a `text`, or of type `thinking` with such parts as `thinking`."""
+        deltas: list[Delta] = []
+        for part in parts:
+            if part.get("type") == "thinking":
+                deltas += [Thinking(inner["text"]) for inner in part["thinking"] if inner.get("text")]
+            elif part.get("type") == "text" and part["text"]:
+                deltas += self._text(part["text"])
         return deltas
+
+    def _text(self, content: object) -> list[Delta]:
+        if not isinstance(content, str):
+            raise TypeError("content is not text")
+        self._has_text = True
+        return self._thoughts.feed(content)
 
     def _note_usage(self, usage: Mapping[str, Any] | None) -> None:
         """Keep the latest: several servers send it with every chunk."""
@@ -188,7 +219,7 @@ class AnswerReader:
 
 
 def messages(prompt: Prompt) -> list[dict[str, str]]:
-    turns = [{"role": turn.role, "content": well_formed(turn.content)} for turn in prompt.turns]
+    turns = alternating(prompt.turns)
     if prompt.system:
         turns.insert(0, {"role": "system", "content": well_formed(prompt.system)})
     return turns

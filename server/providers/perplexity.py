@@ -1,4 +1,4 @@
-"""Perplexity's Sonar: the OpenAI format, with sources, and with the reasoning inside the text.
+"""Perplexity's Sonar: the OpenAI format, with sources.
 
 https://docs.perplexity.ai/docs/sonar/features
 """
@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from server.chat.provider import Delta, Prompt, Source, Sources, Text, Thinking
+from server.chat.provider import Delta, Source, Sources
 from server.providers.models import PERPLEXITY, PERPLEXITY_DEFAULT
 from server.providers.openai import AnswerReader, OpenAIProvider
 
 BASE_URL = "https://api.perplexity.ai"
-OPENING, CLOSING = "<think>", "</think>"
 
 
 class PerplexityProvider(OpenAIProvider):
+    asks_for_usage = False  # it comes unasked, with every chunk
+
     def __init__(self, *, api_key: str | None, base_url: str | None = None, connect_timeout: float = 10.0) -> None:
         super().__init__(
             id="perplexity",
@@ -32,24 +33,12 @@ class PerplexityProvider(OpenAIProvider):
     def reader(self) -> AnswerReader:
         return PerplexityReader(self.name)
 
-    def request(self, prompt: Prompt) -> dict[str, Any]:
-        body = super().request(prompt)
-        del body["stream_options"]  # the usage comes unasked, with every chunk
-        return body
-
 
 class PerplexityReader(AnswerReader):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._told: set[str] = set()
         self._latest: object = None
-        self._thoughts = ThoughtSplitter()
-
-    def text(self, content: str) -> list[Delta]:
-        return self._thoughts.feed(content)
-
-    def rest(self) -> list[Delta]:
-        return self._thoughts.end()
 
     def extras(self, chunk: Mapping[str, Any]) -> list[Delta]:
         """The sources that were not told before; every chunk repeats them all."""
@@ -69,48 +58,3 @@ def sources(results: list[Mapping[str, Any]] | None, citations: list[str] | None
     for url, title in titles.items():
         if url.startswith(("https://", "http://")):  # it becomes a link: never javascript:
             yield Source(url, title or url)
-
-
-class ThoughtSplitter:
-    """Tells the reasoning from the answer, in a text that may begin with `<think>…</think>`.
-
-    The text may be cut anywhere, also inside a tag; no more than the start of a tag is held back.
-    """
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._thinking: bool | None = None  # None as long as the text may still begin with the tag
-
-    def feed(self, content: str) -> list[Delta]:
-        content, self._held = self._held + content, ""
-        if self._thinking is None:
-            content = self._begin(content)
-        if self._thinking:
-            return self._think(content)
-        return [Text(content)] if content else []
-
-    def end(self) -> list[Delta]:
-        if not self._held:
-            return []
-        return [Thinking(self._held) if self._thinking else Text(self._held)]
-
-    def _begin(self, content: str) -> str:
-        if len(content) < len(OPENING) and OPENING.startswith(content):
-            self._held = content
-            return ""
-        self._thinking = content.startswith(OPENING)
-        return content.removeprefix(OPENING)
-
-    def _think(self, content: str) -> list[Delta]:
-        thoughts, tag, text = content.partition(CLOSING)
-        if tag:
-            self._thinking = False
-        else:
-            keep = overlap(thoughts, CLOSING)
-            thoughts, self._held = thoughts[: len(thoughts) - keep], thoughts[len(thoughts) - keep :]
-        return [kind(piece) for kind, piece in ((Thinking, thoughts), (Text, text)) if piece]
-
-
-def overlap(text: str, tag: str) -> int:
-    """How many characters at the end of `text` may be the start of `tag`."""
-    return next(size for size in range(len(tag) - 1, -1, -1) if text.endswith(tag[:size]))

@@ -13,12 +13,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic_core import from_json
 
 from server.chat.errors import ProviderError
-from server.chat.provider import Delta, ModelInfo, Prompt, ProviderInfo
+from server.chat.provider import Delta, ModelInfo, Prompt, ProviderInfo, Turn
 from server.providers.errors import AUTH, error, provider_error
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class SDKProvider(ABC):
         answering = False
         try:
             vendor = await self._connected()
-            response = await vendor.ask(self.request(prompt), self.authorization(self._key(prompt)))
+            response = await self.ask(vendor, prompt)
             async with aclosing(response):
                 answering = True
                 pieces = aiter(response)
@@ -119,17 +120,21 @@ class SDKProvider(ABC):
                         yield delta
                     if answer.finished or answer.done:
                         break
-                while answer.finished and not answer.done and (piece := await _soon(pieces)):
+                late = asyncio.get_running_loop().time() + REST_TIMEOUT
+                while answer.finished and not answer.done and (piece := await _until(late, pieces)):
                     for delta in answer.feed(piece):
                         yield delta
                 if answer.done and not response.over:
                     await _drain(pieces)
         except Exception as problem:
             failure = provider_error(self.name, problem, answering)
-            if not (answer.finished and failure.code == "provider_truncated"):
+            if not answer.finished:  # what goes wrong behind the finish takes nothing from the text
                 raise failure from None  # not "from problem": that one's text may hold a key
         for delta in answer.end():
             yield delta
+
+    async def ask(self, vendor: Vendor, prompt: Prompt) -> Response:
+        return await vendor.ask(self.request(prompt), self.authorization(self._key(prompt)))
 
     async def aclose(self) -> None:
         if self._vendor is not None:
@@ -195,10 +200,24 @@ def well_formed(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-async def _soon(pieces: AsyncIterator[bytes]) -> bytes:
+def alternating(turns: Sequence[Turn]) -> list[dict[str, str]]:
+    """The turns as vendors take them: none empty, never two of one role together, the user's first.
+
+    Perplexity and the templates of many open models refuse two questions in a row, which is what is left where an
+    answer failed before its first word.
+    """
+    spoken = [turn for turn in turns if turn.content.strip()]
+    merged = [
+        {"role": role, "content": "\n\n".join(well_formed(turn.content) for turn in group)}
+        for role, group in groupby(spoken, key=lambda turn: turn.role)
+    ]
+    return merged[1:] if merged and merged[0]["role"] == "assistant" else merged
+
+
+async def _until(late: float, pieces: AsyncIterator[bytes]) -> bytes:
     """What comes behind the finish, the usage say; nothing if the vendor leaves its end unsaid."""
     try:
-        async with asyncio.timeout(REST_TIMEOUT):
+        async with asyncio.timeout_at(late):
             return await anext(pieces, b"")
     except TimeoutError:
         return b""

@@ -60,6 +60,18 @@ def test_statuses(status: int, code: str, retryable: bool) -> None:
         (400, {"type": "error", "error": {"type": "billing_error"}}, "credit"),
         (400, {"error": {"code": "context_length_exceeded", "type": "invalid_request_error"}}, "too long"),
         (401, {"error": {"type": "invalid_request_error"}}, "API key"),
+        (403, None, "does not allow"),
+        (403, {"error": {"type": "permission_error"}}, "does not allow"),
+        (429, {"error": {"code": "billing_not_active"}}, "credit"),
+        (
+            429,
+            {"error": {"type": "rate_limit_error", "details": {"error_code": "enforced_spend_limit_reached"}}},
+            "credit",
+        ),
+        (400, {"error": {"type": "invalid_request_error", "message": "Your credit balance is too low to"}}, "credit"),
+        (400, {"error": {"message": "You have reached your specified API usage limits. You"}}, "credit"),
+        (400, {"error": {"code": "content_filter"}}, "refuses what"),
+        (429, {"error": {"details": ["a"]}}, "too many"),
         (500, {"error": {"type": "invalid_request_error"}}, "fault"),
         (400, {"error": ["a"]}, "does not accept"),
         (400, ["a"], "does not accept"),
@@ -132,6 +144,12 @@ def test_our_own_faults_are_not_hidden() -> None:
 def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     noon = 1_795_348_800.0  # 2026-11-22 12:00:00 UTC
     assert retry_after(headers, now=noon) == seconds
+
+
+def test_who_says_that_to_try_again_is_no_use_is_believed() -> None:
+    problem = status_error("Acme", 429, {"x-should-retry": "false", "retry-after": "1"})
+    assert (problem.retryable, problem.retry_after) == (False, None)
+    assert status_error("Acme", 429, {"x-should-retry": "true"}).retryable
 
 
 def test_only_what_may_be_tried_again_says_when() -> None:

@@ -118,6 +118,7 @@ class TestRequest:
             (None, "max_completion_tokens"),
             ("https://eu.api.openai.com/v1", "max_completion_tokens"),
             ("https://x.openai.azure.com/openai/v1", "max_completion_tokens"),
+            ("https://x.services.ai.azure.com/openai/v1", "max_tokens"),
             ("http://localhost:11434/v1", "max_tokens"),
             ("https://notopenai.com/v1", "max_tokens"),
         ],
@@ -125,6 +126,31 @@ class TestRequest:
     def test_names_its_limit_as_the_server_knows_it(self, base_url: str | None, name: str) -> None:
         body = OpenAIProvider(api_key=KEY, base_url=base_url).request(Prompt("m", [], max_tokens=9))
         assert {key: value for key, value in body.items() if "tokens" in key} == {name: 9}
+
+    def test_names_it_by_the_model_where_there_are_other_vendors_models_too(self) -> None:
+        provider = OpenAIProvider(api_key=KEY, base_url="https://x.services.ai.azure.com/openai/v1")
+        assert provider.request(Prompt("gpt-5.4", [], max_tokens=9))["max_completion_tokens"] == 9
+
+    async def test_is_made_without_asking_for_the_usage_where_that_is_refused(self) -> None:
+        unknown = {"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"]}]}
+        refusal = response(422, {}, json.dumps(unknown).encode())
+        async with WireServer(refusal, WHOLE, WHOLE) as vendor, connected(vendor.url) as provider:
+            for _ in range(2):
+                assert Text("Hello") in await ask(provider)
+        assert [("stream_options" in request.json()) for request in vendor.requests] == [True, False, False]
+
+    async def test_refused_for_it_all_the_same_is_not_made_for_ever(self) -> None:
+        refusal = response(400, {}, b'{"error": {"param": "stream_options"}}')
+        async with WireServer(refusal, refusal) as vendor, connected(vendor.url) as provider:
+            with pytest.raises(ProviderError, match="does not accept"):
+                await ask(provider)
+        assert len(vendor.requests) == 2
+
+    async def test_has_no_two_questions_in_a_row(self) -> None:
+        """Perplexity and many local models refuse that, and it is what a failed answer leaves behind."""
+        async with WireServer(WHOLE) as vendor, connected(vendor.url) as provider:
+            await ask(provider, Prompt("m", [Turn("user", "Hi"), Turn("user", "Are you there?")]))
+        assert vendor.requests[0].json()["messages"] == [{"role": "user", "content": "Hi\n\nAre you there?"}]
 
     @pytest.mark.parametrize(("model", "effort"), [("thinks", "high"), ("blurts", None), ("unknown", None)])
     def test_asks_only_those_to_think_that_can(self, model: str, effort: str | None) -> None:
@@ -264,6 +290,8 @@ async def test_what_is_no_event_stream_is_refused(reply: bytes, code: str) -> No
             True,
         ),
         (completion({"content": ""}, "error"), "provider_truncated", True),
+        (completion({"content": "Half"}, "abort"), "provider_truncated", True),
+        (completion({}, "insufficient_system_resource"), "provider_truncated", True),
     ],
 )
 async def test_an_error_in_the_stream_ends_it(error: dict[str, Any], code: str, retryable: bool) -> None:
@@ -334,11 +362,32 @@ async def test_done_is_enough_behind_some_text() -> None:
     assert await answer(stream([HELLO, b"data: [DONE]\n\n"])) == [Text("Hello"), Finish("stop")]
 
 
+async def test_text_and_reasoning_in_parts_are_read_as_such() -> None:
+    parts: list[Any] = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}, {"type": "reference"}]},
+        {"type": "text", "text": "Hello"},
+        {"type": "image_url"},
+    ]
+    body = events(completion({"content": parts}), completion({"content": " you"}, "stop"))
+    assert await answer(stream([body])) == [Thinking("Hm"), Text("Hello"), Text(" you"), Finish("stop")]
+
+
+async def test_reasoning_inside_the_text_is_told_from_it() -> None:
+    body = events(completion({"content": "\n<think>Hm"}), completion({"content": "</think>Hello"}, "stop"))
+    assert await answer(stream([body])) == [Thinking("Hm"), Text("Hello"), Finish("stop")]
+
+
+async def test_a_refusal_in_words_is_the_answer() -> None:
+    body = events(completion({"content": None, "refusal": "I cannot."}), completion({}, "stop"))
+    assert await answer(stream([body])) == [Text("I cannot."), Finish("content_filter")]
+
+
 @pytest.mark.parametrize(
     ("told", "reason"),
     [
         ("stop", "stop"),
         ("length", "length"),
+        ("model_length", "length"),
         ("content_filter", "content_filter"),
         ("tool_calls", "stop"),
         ("function_call", "stop"),
@@ -417,6 +466,19 @@ class TestConnection:
             await connection.send(stream_head(), chunk(HELLO + last))
 
         assert await answer(break_off) == [Text("Hello"), Finish("stop")]
+
+    async def test_that_goes_on_without_end_behind_the_finish_is_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def hum(connection: Connection) -> None:
+            await connection.send(stream_head(), chunk(HELLO + STOP))
+            while True:
+                await connection.send(chunk(b": still here\n\n"))
+                await asyncio.sleep(0.02)
+
+        monkeypatch.setattr(sdk, "REST_TIMEOUT", 0.1)
+        assert await answer(hum) == [Text("Hello"), Finish("stop")]
+
+    async def test_that_tells_of_an_error_behind_the_finish_does_no_harm(self) -> None:
+        assert await answer(stream([HELLO, STOP, events({"error": {"code": 500}})])) == [Text("Hello"), Finish("stop")]
 
     @pytest.mark.parametrize("how", ["aclose", "cancel", "cancel before the answer"])
     async def test_is_closed_at_once_when_the_reader_leaves(self, how: str) -> None:
