@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 from server.chat.models import Message
@@ -25,7 +26,10 @@ class Interrupted(Stopped):
 
 @dataclass(eq=False)
 class Answer:
-    """One answer on its way. `begun`: its `start` stands in the log already. `prompt`: if it is known already."""
+    """One answer on its way. `begun`: its `start` stands in the log already. `prompt`: if it is known already.
+
+    `context` is that of whoever asked, whose name the log gives to what happens to the answer.
+    """
 
     message: Message
     claim: Claim
@@ -33,6 +37,7 @@ class Answer:
     begun: bool = False
     owner: str | None = None
     prompt: Sequence[Turn] = ()
+    context: Context = field(default_factory=copy_context, repr=False)
     stopped: BaseException | None = None
     task: asyncio.Task[None] | None = None
     asking: bool = False  # its task is with the provider, and may be cancelled there

@@ -81,8 +81,14 @@ class Generator:
         """Stop an answer and wait until it has ended; nothing happens if it has already."""
         answer = self._answers.get(message_id)
         if answer is not None:
-            self._stop(answer, Cancelled())
+            self.stop(message_id)
             await answer.ended.wait()
+
+    def stop(self, message_id: str) -> None:
+        """Stop an answer, without waiting for its end."""
+        answer = self._answers.get(message_id)
+        if answer is not None:
+            self._stop(answer, Cancelled())
 
     async def ended(self, message_id: str, timeout: float) -> bool:
         """Whether an answer ends within `timeout` seconds, or is not being written."""
@@ -109,7 +115,8 @@ class Generator:
             self._launch(answer)
 
     def _launch(self, answer: Answer) -> None:
-        answer.task = asyncio.create_task(self._write(answer), name=f"answer {answer.message.id}")
+        name = f"answer {answer.message.id}"
+        answer.task = asyncio.create_task(self._write(answer), name=name, context=answer.context)
 
     def _leave(self, answer: Answer) -> None:
         """The answer has ended; the next of its session begins."""

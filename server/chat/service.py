@@ -20,7 +20,17 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from server.chat.answer import Answer
-from server.chat.errors import ChatError, Draining, Invalid, NotActive, NotFound, Overloaded, RateLimited
+from server.chat.errors import (
+    ChatError,
+    Draining,
+    Invalid,
+    NotActive,
+    NotFound,
+    Overloaded,
+    ProviderNotConfigured,
+    RateLimited,
+    UnknownModel,
+)
 from server.chat.generator import Generator
 from server.chat.models import (
     History,
@@ -44,6 +54,7 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+STOP_WITHIN = 0.5  # seconds
 ACCEPTING = 1.0  # seconds that requests under way get at least when the server stops
 
 
@@ -127,10 +138,10 @@ class ChatService:
 
         What `how` leaves open is as it was. Raises NotFound, and what `ask` raises.
         """
+        known = _idempotency("ask_again", {"message_id": message_id}, how)
         earlier = await self._store.find(owner, message_id)
         if earlier.role == "assistant":
             how = _as_before(earlier, how)
-        known = _idempotency("ask_again", {"message_id": message_id}, how)
         return await self._accept(owner, how, known, lambda answer: self._store.ask_again(message_id, answer))
 
     async def cancel(self, owner: str, message_id: str) -> Message:
@@ -256,8 +267,8 @@ class ChatService:
         """A caller that goes away takes nothing back: what was accepted is answered."""
         try:
             answer = self._new_answer(owner, how, known)
-        except (Draining, Overloaded, RateLimited):
-            # Nothing new; but what was accepted before needs no room.
+        except (Draining, Overloaded, RateLimited, UnknownModel, ProviderNotConfigured):
+            # Nothing new; but what was accepted before needs neither room nor a provider.
             accepted = await self._store.replay(owner, known)
             if accepted is None:
                 raise
@@ -285,7 +296,11 @@ class ChatService:
                 self._own(asyncio.create_task(self._generator.cancel(message_id)))
 
     async def _cancel(self, message_id: str) -> None:
-        await self._store.request_cancel(message_id)
+        # First what survives a crash; but nobody pays a vendor for as long as the storage hangs.
+        requested = asyncio.ensure_future(self._store.request_cancel(message_id))
+        await asyncio.wait([requested], timeout=STOP_WITHIN)
+        self._generator.stop(message_id)
+        await requested
         await self._generator.cancel(message_id)
 
     async def _delete(self, owner: str, session_id: str) -> None:

@@ -44,6 +44,7 @@ class Scripted:
         self.prompts: list[Prompt] = []
         self.open = 0
         self.begun = asyncio.Event()
+        self.left = asyncio.Event()
         self._scripts = scripts
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Delta]:
@@ -61,6 +62,7 @@ class Scripted:
                     yield step
         finally:
             self.open -= 1
+            self.left.set()
 
     async def aclose(self) -> None:
         pass
@@ -72,6 +74,9 @@ class Known:
     def __init__(self, *providers: Scripted) -> None:
         self._providers: Mapping[str, Scripted] = {provider.info.id: provider for provider in providers}
         self.default = providers[0].info.id
+
+    def forget(self, provider: str) -> None:
+        self._providers = {name: known for name, known in self._providers.items() if name != provider}
 
     def __getitem__(self, provider: str) -> Provider:
         return self._providers[provider]
@@ -92,6 +97,7 @@ class Chat:
     generator: Generator
     service: ChatService
     provider: Scripted
+    known: Known
 
     async def ask(self, content: str = "Hello?", session: str = "s", owner: str = OWNER, **how: Any) -> Accepted:
         return await self.service.ask(owner, Question(session, content), How(**how))
@@ -141,7 +147,7 @@ async def chatting(
             max_answers=max_answers,
             retention=timedelta(days=1),
         )
-        yield Chat(kept, generator, service, providers[0])
+        yield Chat(kept, generator, service, providers[0], known)
         await service.drain(0)
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -291,6 +292,28 @@ async def test_waiting_to_try_again_is_no_silence(path: Path) -> None:
     limits = Limits(first_text_timeout=0.1, delta_timeout=0.1)
     async with chatting(path, Scripted([failing(after=0.3)], answering("yes")), limits=limits) as chat:
         assert (await chat.answer()).status == "completed"
+
+
+async def test_what_is_told_about_an_answer_names_who_asked_for_it(path: Path) -> None:
+    asked_by: ContextVar[str] = ContextVar("asked_by")
+    seen: list[str] = []
+
+    class Noting(Scripted):
+        async def stream(self, prompt: Prompt) -> AsyncIterator[Delta]:
+            seen.append(asked_by.get())
+            async for delta in super().stream(prompt):
+                yield delta
+
+    patient = hanging()
+    async with chatting(path, Noting([patient, *answering("one")], answering("two"))) as chat:
+        asked = []
+        for name in ("ada", "bob"):
+            asked_by.set(name)
+            asked.append(await chat.ask(name, on_busy="enqueue"))
+        patient.set()
+        for accepted in asked:
+            await chat.end(accepted)
+    assert seen == ["ada", "bob"]
 
 
 # Stopping.

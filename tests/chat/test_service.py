@@ -24,10 +24,10 @@ from server.chat.errors import (
 )
 from server.chat.models import Options
 from server.chat.provider import Finish, Text
-from server.chat.service import How, Question
+from server.chat.service import STOP_WITHIN, How, Question
 from server.streaming.events import BadCursor
 from server.streaming.log import UnknownStream
-from tests.chat.chatting import Chat, Disk, Scripted, answering, chatting
+from tests.chat.chatting import Chat, Disk, Scripted, answering, chatting, failing
 from tests.storage.kept import OWNER, said, seqs, types
 from tests.streaming.following import Collector, following
 
@@ -305,6 +305,47 @@ async def test_asking_again_with_one_key_is_one_answer(path: Path) -> None:
         assert len({accepted.answer.id for accepted in asked}) == 1
         await chat.end(asked[0])
         assert len(chat.provider.prompts) == 2
+
+
+async def test_asking_again_with_one_key_is_one_answer_whoever_gave_the_earlier(path: Path) -> None:
+    """Its provider is told differently once it has fallen back, and how it is to be asked again with it."""
+    other = Scripted(answering("I do"), name="other")
+    patient = hanging()
+    scripts = Scripted([patient, failing(retryable=False)], answering("yes"))
+    async with chatting(path, scripts, other, fallback=("other", "other-1")) as chat:
+        first = await chat.ask()
+        how = How(idempotency_key="k", on_busy="enqueue")
+        accepted = await chat.service.ask_again(OWNER, first.answer.id, how)
+        patient.set()
+        await chat.end(accepted)
+        again = await chat.service.ask_again(OWNER, first.answer.id, how)
+        assert (again.answer.id, again.replayed) == (accepted.answer.id, True)
+
+
+async def test_what_was_accepted_is_told_again_when_its_provider_is_gone(path: Path) -> None:
+    async with chatting(path, Scripted(answering("a")), Scripted(answering("b"), name="other")) as chat:
+        first = await chat.answer(provider="other", idempotency_key="k")
+        chat.known.forget("other")
+        assert (await chat.ask(provider="other", idempotency_key="k")).answer.id == first.id
+        with pytest.raises(UnknownModel):
+            await chat.ask(provider="other")
+
+
+async def test_stopping_stops_the_provider_when_the_storage_hangs_or_fails(path: Path) -> None:
+    async with chatting(path, Scripted([Text("half"), hanging()])) as chat:
+        accepted = await chat.ask()
+        await chat.until(accepted, "chunk")
+        disk = Disk(chat.kept.database)
+        disk.hang()
+        stopping = asyncio.create_task(chat.service.cancel(OWNER, accepted.answer.id))
+        await asyncio.wait_for(chat.provider.left.wait(), 2 * STOP_WITHIN)
+        disk.room = 0
+        disk.works.set()
+        with pytest.raises(StorageUnavailable):
+            await stopping
+        disk.room = math.inf
+        message = await chat.end(accepted)
+        assert (message.status, message.content) == ("cancelled", "half")
 
 
 # Whose it is.
