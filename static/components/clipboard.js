@@ -16,11 +16,13 @@ export async function copyText(text) {
  * @param {string} text
  */
 function copyBySelection(text) {
+  const focused = document.activeElement;
   const area = document.createElement("textarea");
   area.value = text;
   document.body.append(area);
   area.select();
   const copied = document.execCommand("copy");
   area.remove();
+  if (focused instanceof HTMLElement) focused.focus();
   return copied;
 }

@@ -1,6 +1,9 @@
 export const COMPOSER = "composer";
 
-/** Where one goes on from when what had the focus is gone. Not where a keyboard would cover half of the screen. */
+/** Whether fingers do the pointing: then a keyboard on the screen covers half of it. */
+export const isTouched = () => matchMedia("(pointer: coarse)").matches;
+
+/** Where one goes on from when what had the focus is gone. */
 export function focusComposer() {
-  if (!matchMedia("(pointer: coarse)").matches) document.getElementById(COMPOSER)?.focus();
+  if (!isTouched()) document.getElementById(COMPOSER)?.focus();
 }

@@ -1,6 +1,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { isComposing } from "../hooks/composing.js";
 import { KEPT } from "../hooks/kept.js";
-import { COMPOSER } from "./composer-focus.js";
+import { catchUp, paused } from "../hooks/playback.js";
+import { COMPOSER, focusComposer, isTouched } from "./composer-focus.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { ModelPicker } from "./model-picker.js";
@@ -17,15 +19,17 @@ export function Composer({ session }) {
   const [text, setText] = useDraft(session.id);
   const area = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   const isBusy = session.active.value.length > 0;
-  useEffect(() => area.current?.focus(), [session.id]);
+  useEffect(focusComposer, [session.id]);
   const send = () => {
     if (!text.trim()) return;
+    if (paused.value) catchUp(); // who asks wants to see what comes
     session.send(text);
     setText("");
     area.current?.focus();
   };
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    // The keyboards of phones have no Shift and Enter for another line.
+    if (event.key !== "Enter" || event.shiftKey || isComposing(event) || isTouched()) return;
     event.preventDefault();
     send();
   };
@@ -54,17 +58,30 @@ export function Composer({ session }) {
 }
 
 /**
- * What was typed and not sent yet. It survives a reload.
+ * What was typed here and not sent yet. It survives a reload; another tab of the same chat has a text of its own, and
+ * what was typed last is kept first.
  * @param {string} session
  * @returns {[string, (text: string) => void]}
  */
 function useDraft(session) {
+  const key = draftKey(session);
   const [, render] = useState(0);
-  const draft = localStorage.getItem(draftKey(session)) ?? "";
+  const draft = useRef({ key: "", text: "" });
+  if (draft.current.key !== key) draft.current = { key, text: localStorage.getItem(key) ?? "" };
+  useEffect(() => {
+    // Another tab has sent its text, which was kept last: now this one is.
+    const onStorage = (/** @type {StorageEvent} */ event) => {
+      const { text } = draft.current;
+      if (event.key === key && event.newValue === null && text) localStorage.setItem(key, text);
+    };
+    addEventListener("storage", onStorage);
+    return () => removeEventListener("storage", onStorage);
+  }, [key]);
   const keep = (/** @type {string} */ text) => {
-    if (text) localStorage.setItem(draftKey(session), text);
-    else localStorage.removeItem(draftKey(session));
+    if (text) localStorage.setItem(key, text);
+    else if (localStorage.getItem(key) === draft.current.text) localStorage.removeItem(key);
+    draft.current = { key, text };
     render((count) => count + 1);
   };
-  return [draft, keep];
+  return [draft.current.text, keep];
 }

@@ -6,12 +6,14 @@ import { Icon } from "./icons.js";
 export function Dialog({ title, onClose, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useEffect(() => dialog.current?.showModal(), []);
-  const onClick = (/** @type {MouseEvent} */ event) => event.target === dialog.current && onClose();
+  // By its own `close`, which gives the focus back, and says so.
+  const close = () => dialog.current?.close();
+  const onClick = (/** @type {MouseEvent} */ event) => event.target === dialog.current && close();
   return html`<dialog ref=${dialog} aria-label=${title} onClose=${onClose} onClick=${onClick}>
     <div class="dialog">
       <header>
         <h2>${title}</h2>
-        <button type="button" class="quiet icon-only" onClick=${onClose} aria-label="Close"><${Icon} name="close" /></button>
+        <button type="button" class="quiet icon-only" onClick=${close} aria-label="Close"><${Icon} name="close" /></button>
       </header>
       ${children}
     </div>

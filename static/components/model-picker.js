@@ -1,6 +1,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { defaultProvider, providers } from "../hooks/app-state.js";
+import { isComposing } from "../hooks/composing.js";
 import { keys, model, provider, thinking } from "../hooks/preferences.js";
+import { focusComposer } from "./composer-focus.js";
 import { html } from "./html.js";
 
 /** @import { Provider } from "../client/types.js" */
@@ -13,14 +15,18 @@ export function ModelPicker() {
   const chosen = providers.value.find((each) => each.id === (provider.value ?? defaultProvider.value));
   const chosenModel = model.value ?? chosen?.default_model ?? "";
   const known = chosen?.models.find((each) => each.id === chosenModel);
-  const [typing, setTyping] = useState(false);
+  const [naming, setNaming] = useState(/** @type {string | null} */ (null)); // a model of this provider
   const choose = (/** @type {any} */ event) => {
     const [by, id] = event.target.value.split(BETWEEN);
+    if (id === ANOTHER) return setNaming(by);
     provider.value = by;
-    if (id === ANOTHER) setTyping(true);
-    else model.value = id;
+    model.value = id;
   };
-  if (typing) return html`<${ModelName} onDone=${() => setTyping(false)} />`;
+  const named = (/** @type {string} */ name) => {
+    provider.value = naming;
+    model.value = name || null;
+  };
+  if (naming !== null) return html`<${ModelName} onNamed=${named} onDone=${() => setNaming(null)} />`;
   return html`
     <select class="quiet model" aria-label="Model" value=${[chosen?.id, chosenModel].join(BETWEEN)} onChange=${choose}>
       ${providers.value.map((each) => html`<${Models} key=${each.id} of=${each} also=${also(each, chosenModel)} />`)}
@@ -51,21 +57,24 @@ function Models({ of, also }) {
   </optgroup>`;
 }
 
-/** @param {{onDone: () => void}} props */
-function ModelName({ onDone }) {
+/** @param {{onNamed: (name: string) => void, onDone: () => void}} props */
+function ModelName({ onNamed, onDone }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   useEffect(() => field.current?.focus(), []);
-  const finish = () => {
-    if (!field.current) return; // it loses the focus once more while it goes
-    model.value = field.current.value.trim() || null;
+  const isOver = useRef(false); // it loses the focus once more while it goes
+  const finish = (/** @type {boolean} */ isNamed) => {
+    if (isOver.current) return;
+    isOver.current = true;
+    if (isNamed && field.current) onNamed(field.current.value.trim());
     onDone();
   };
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
-    if (event.key !== "Enter" && event.key !== "Escape") return;
+    if (isComposing(event) || (event.key !== "Enter" && event.key !== "Escape")) return;
     event.preventDefault();
     event.stopPropagation();
-    finish();
+    finish(event.key === "Enter");
+    focusComposer();
   };
   return html`<input class="model-name" ref=${field} aria-label="Name of the model" placeholder="Name of the model"
-    maxlength="200" autocapitalize="off" spellcheck="false" onKeyDown=${onKeyDown} onBlur=${finish} />`;
+    maxlength="200" autocapitalize="off" spellcheck="false" onKeyDown=${onKeyDown} onBlur=${() => finish(true)} />`;
 }

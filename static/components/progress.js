@@ -4,7 +4,10 @@ import { maxTokens, speed } from "../hooks/preferences.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 
+/** @import { Spoken } from "../client/conversation.js" */
 /** @import { SessionStore } from "../hooks/session-store.js" */
+
+let latest = { id: "", at: 0 }; // of the answers that were seen from their start
 
 const CHARACTERS_PER_TOKEN = 4; // until the provider counts
 const SPEEDS = /** @type {const} */ (["now", "calm", "slow"]);
@@ -21,7 +24,7 @@ export function Progress({ session }) {
   if (!answer && !isBehind) return null;
   return html`<div class="progress">
     <span class="amount">${answer ? amount(answer.length + (answer.thinking?.length ?? 0)) : "The answer is complete"}</span>
-    ${answer && html`<span>${elapsed(answer.created_at)}</span>`}
+    ${answer && html`<span>${elapsed(beginning(answer))}</span>`}
     <span class="space" />
     ${isBehind &&
     html`<button type="button" class="quiet" onClick=${catchUp}><${Icon} name="skip" /> Catch up</button>`}
@@ -50,9 +53,19 @@ function amount(characters) {
   return maxTokens.value ? `about ${tokens} of ${maxTokens.value.toLocaleString()} tokens` : `about ${tokens} tokens`;
 }
 
-/** @param {string} since */
+/**
+ * When an answer began, by the clock of this machine: the server's may be another.
+ * @param {Spoken} answer
+ */
+function beginning({ id, seenFromStart, created_at }) {
+  if (!seenFromStart) return Date.parse(created_at);
+  if (latest.id !== id) latest = { id, at: Date.now() };
+  return latest.at;
+}
+
+/** @param {number} since */
 function elapsed(since) {
-  const seconds = Math.max(0, Math.round((Date.now() - Date.parse(since)) / 1_000));
+  const seconds = Math.max(0, Math.round((Date.now() - since) / 1_000));
   return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { isComposing } from "../hooks/composing.js";
 import { html } from "./html.js";
 
 /** @param {{text: string, action: string, onSend: (text: string) => void, onCancel: () => void}} props */
@@ -14,9 +15,10 @@ export function QuestionEditor({ text, action, onSend, onCancel }) {
     if (edited.trim()) onSend(edited);
   };
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
-    if (event.key === "Escape") onCancel();
     event.stopPropagation();
+    if (isComposing(event)) return;
+    if (event.key === "Enter" && !event.shiftKey) send(event);
+    if (event.key === "Escape") onCancel();
   };
   return html`<form class="question-editor" onSubmit=${send}>
     <textarea ref=${area} aria-label="Edit the question" dir="auto" value=${edited} onKeyDown=${onKeyDown}

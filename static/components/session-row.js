@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { currentId, newSession } from "../hooks/app-state.js";
+import { isComposing } from "../hooks/composing.js";
 import { remove, rename } from "../hooks/session-list.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
@@ -9,6 +10,12 @@ import { Icon } from "./icons.js";
 /** @param {{session: Session, isCurrent: boolean, onOpen: () => void}} props */
 export function SessionRow({ session, isCurrent, onOpen }) {
   const [renaming, setRenaming] = useState(false);
+  const edit = useRef(/** @type {HTMLButtonElement | null} */ (null));
+  const wasRenaming = useRef(false);
+  useEffect(() => {
+    if (wasRenaming.current && !renaming && document.activeElement === document.body) edit.current?.focus();
+    wasRenaming.current = renaming;
+  }, [renaming]);
   const title = session.title || "Untitled";
   if (renaming) return html`<li><${TitleEditor} session=${session} onDone=${() => setRenaming(false)} /></li>`;
   const discard = () => {
@@ -24,7 +31,7 @@ export function SessionRow({ session, isCurrent, onOpen }) {
       </span>
     </a>
     <span class="row-actions">
-      <button type="button" class="quiet icon-only" aria-label="Rename ${title}" title="Rename"
+      <button ref=${edit} type="button" class="quiet icon-only" aria-label="Rename ${title}" title="Rename"
         onClick=${() => setRenaming(true)}><${Icon} name="edit" /></button>
       <button type="button" class="quiet icon-only" aria-label="Delete ${title}" title="Delete"
         onClick=${discard}><${Icon} name="trash" /></button>
@@ -43,6 +50,7 @@ function TitleEditor({ session, onDone }) {
   };
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
     event.stopPropagation();
+    if (isComposing(event)) return;
     if (event.key === "Enter") save();
     if (event.key === "Escape") onDone();
   };

@@ -1,6 +1,7 @@
 import { removable, undoRemove } from "../hooks/session-list.js";
 import { trouble } from "../hooks/trouble.js";
 import { undoable } from "../hooks/undo.js";
+import { focusComposer } from "./composer-focus.js";
 import { html } from "./html.js";
 import { Remedy } from "./remedy.js";
 
@@ -10,12 +11,16 @@ import { Remedy } from "./remedy.js";
  */
 export function Toasts({ session }) {
   const last = removable.value;
+  const undoing = (/** @type {() => void} */ undo) => () => {
+    undo();
+    focusComposer();
+  };
   return html`<div class="toasts" role="status">
     ${trouble.value && html`<p class="toast">${trouble.value.text} <${Remedy} code=${trouble.value.code} session=${session} /></p>`}
     ${undoable.value &&
-    html`<p class="toast">${undoable.value.what} <button type="button" onClick=${undoable.value.undo}>Undo</button></p>`}
+    html`<p class="toast">${undoable.value.what} <button type="button" onClick=${undoing(undoable.value.undo)}>Undo</button></p>`}
     ${last &&
     html`<p class="toast">“${last.title || "Untitled"}” deleted.
-      <button type="button" onClick=${() => undoRemove(last.id)}>Undo</button></p>`}
+      <button type="button" onClick=${undoing(() => undoRemove(last.id))}>Undo</button></p>`}
   </div>`;
 }

@@ -1,6 +1,7 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
 import { api, newId } from "../client/index.js";
 import { KEPT } from "./kept.js";
+import { paused } from "./playback.js";
 import { lastSession, useStreaming } from "./preferences.js";
 import * as list from "./session-list.js";
 import { SessionStore } from "./session-store.js";
@@ -92,7 +93,10 @@ effect(() => {
   const opened = currentId.value === store.peek().id ? store.peek() : storeFor(currentId.value);
   lastSession.value = opened.id;
   store.value = opened;
-  untracked(() => opened.open());
+  untracked(() => {
+    paused.value = false;
+    opened.open();
+  });
   return () => opened.close();
 });
 

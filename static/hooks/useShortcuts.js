@@ -1,5 +1,6 @@
 import { useEffect } from "preact/hooks";
 import { newSession, openNeighbour } from "./app-state.js";
+import { isComposing } from "./composing.js";
 
 /** @param {{escape: () => void, showSearch: () => void}} actions */
 export function useShortcuts({ escape, showSearch }) {
@@ -22,6 +23,7 @@ export function useShortcuts({ escape, showSearch }) {
  */
 function actionFor(event, escape, showSearch) {
   const { key, code, altKey, ctrlKey, metaKey } = event;
+  if (isComposing(event)) return null;
   if (key === "Escape") return emptiesSearch(event) ? null : escape;
   if ((ctrlKey || metaKey) && code === "KeyK") return showSearch;
   if (!altKey) return null;

@@ -22,6 +22,11 @@ export function useStickToEnd(subject) {
     scroller.current?.scrollTo(0, scroller.current.scrollHeight);
   }, []);
 
+  const letGo = useCallback(() => {
+    sticks.current = false;
+    isAway.value = true;
+  }, []);
+
   useEffect(() => {
     const element = /** @type {HTMLElement} */ (scroller.current);
     let last = element.scrollTop;
@@ -34,21 +39,31 @@ export function useStickToEnd(subject) {
       isAway.value = !sticks.current;
       if (atEnd) hasNews.value = false;
     };
+    let isHeld = false; // a pointer is down: what it points at, or selects, must not move away under it
+    const onPointerDown = () => {
+      isHeld = true;
+    };
+    const onPointerUp = () => {
+      if (!isHeld) return;
+      isHeld = false;
+      if (!getSelection()?.isCollapsed) letGo();
+      else if (sticks.current) toEnd();
+    };
     const grown = new ResizeObserver(() => {
-      if (sticks.current) element.scrollTop = element.scrollHeight;
+      if (sticks.current && !isHeld) element.scrollTop = element.scrollHeight;
       else hasNews.value = true;
     });
+    element.addEventListener("pointerdown", onPointerDown);
+    for (const end of ["pointerup", "pointercancel"]) addEventListener(end, onPointerUp);
     grown.observe(/** @type {HTMLElement} */ (content.current));
     element.addEventListener("scroll", onScroll, { passive: true });
     return () => {
       grown.disconnect();
+      element.removeEventListener("pointerdown", onPointerDown);
+      for (const end of ["pointerup", "pointercancel"]) removeEventListener(end, onPointerUp);
       element.removeEventListener("scroll", onScroll);
     };
   }, []);
   useEffect(toEnd, [subject]);
-  const letGo = useCallback(() => {
-    sticks.current = false;
-    isAway.value = true;
-  }, []);
   return { scroller, content, isAway, hasNews, toEnd, letGo };
 }

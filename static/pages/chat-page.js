@@ -32,6 +32,7 @@ export function ChatPage() {
   const listed = sessions.value.find((each) => each.id === session.id);
   const title = session.missing.value ? "No such chat" : session.title.value || listed?.title || "New chat";
   const dialog = opened.value;
+  const toasts = html`<${Toasts} session=${session.id} />`;
   const open = (/** @type {Opened} */ which) => () => (opened.value = which);
   const close = open(null);
   useShortcuts({ escape: drawer.isOpen ? drawer.close : stop, showSearch: () => drawer.open("search") });
@@ -49,10 +50,11 @@ export function ChatPage() {
       html`<p class="notice" role="status">There is no such chat here. What you ask begins a new one.</p>`}
       ${(signedOut.value || session.state.value?.refused === "unauthorized") &&
       html`<p class="notice" role="status">You are signed out. <${SignIn} session=${session.id} /></p>`}
-      <${Toasts} session=${session.id} />
+      ${!drawer.isOpen && toasts}
       <${Transcript} key=${session.id} session=${session} />
       ${!session.deleted.value && html`<${Composer} session=${session} />`}
     </main>
+    ${drawer.isOpen && html`<div class="over">${toasts}</div>`}
     ${dialog === "connection" && html`<${ConnectionPanel} session=${session} onClose=${close} />`}
     ${dialog === "settings" && html`<${SettingsDialog} onClose=${close} />`}
     ${dialog === "export" && html`<${ExportDialog} session=${session.id} onClose=${close} />`}

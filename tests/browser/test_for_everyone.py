@@ -127,7 +127,8 @@ def test_everything_has_its_place_on_a_phone(browser: Browser, page_server: Serv
     context = browser.new_context(**looks)
     page = context.new_page()
     person = Person(page, page_server.url)
-    person.ask("Hello")
+    person.composer.fill("Hello")
+    person.button("Send").tap()
     person.see("Open a second tab")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     expect(page.get_by_label("Search chats")).not_to_be_in_viewport()
