@@ -1,16 +1,18 @@
 import { copyText } from "../clipboard.js";
 import { highlight, loadHighlighter } from "./highlighter.js";
+import { PaintQueue } from "./paint-queue.js";
 
 /** @import { Highlighter } from "./highlighter.js" */
 
 const FREEZE_AT = 1_500; // characters that are highlighted anew with each piece
 const FREEZE_ANYWAY = 20_000;
-const BUDGET = 8; // milliseconds of highlighting a frame
 
-/** @type {Set<CodeBlock>} */
-const waiting = new Set();
 /** @type {Highlighter | null} */
 let highlighter = null;
+/** @type {PaintQueue<CodeBlock>} */
+const queue = new PaintQueue(async () => {
+  highlighter ??= await loadHighlighter().catch(() => null);
+});
 
 /**
  * Code that is highlighted while it grows. Only its last piece is highlighted again: what lies before a line at
@@ -71,7 +73,7 @@ export class CodeBlock {
     this.text += text;
     this.live += text;
     this.tail.append(text);
-    enqueue(this);
+    queue.add(this);
   }
 
   /** Highlight what is new. */
@@ -93,24 +95,6 @@ export class CodeBlock {
     this.live = this.live.slice(end);
     this.freezeAt = FREEZE_AT;
   }
-}
-
-/** @param {CodeBlock} block */
-async function enqueue(block) {
-  waiting.add(block);
-  if (waiting.size > 1) return;
-  highlighter ??= await loadHighlighter().catch(() => null);
-  requestAnimationFrame(paintSome);
-}
-
-function paintSome() {
-  const until = performance.now() + BUDGET;
-  for (const block of waiting) {
-    waiting.delete(block);
-    block.paint();
-    if (performance.now() > until) break;
-  }
-  if (waiting.size) requestAnimationFrame(paintSome);
 }
 
 /**

@@ -6,6 +6,10 @@ import { safeLink } from "./links.js";
  * two has one reason: nothing that a model wrote may get lost, and what is shown must not change by what comes later.
  *
  * @import { StateBlock, StateInline, StateCore, Token } from "markdown-it"
+ * @typedef {object} Formula
+ * @property {string} source
+ * @property {string} tex what stands between its marks
+ * @property {boolean} isDisplay on lines of its own
  */
 
 const DEEPEST = 60; // the parser drops what is nested deeper than its own limit of 100
@@ -62,11 +66,7 @@ function withoutHalfMarks(text) {
 function asDeepText(state, startLine, endLine) {
   if (state.level < DEEPEST) return false;
   state.line = endLine;
-  state.push("paragraph_open", "p", 1).map = [startLine, endLine];
-  const inline = state.push("inline", "", 0);
-  inline.content = state.getLines(startLine, endLine, state.blkIndent, false).trim();
-  inline.children = [];
-  state.push("paragraph_close", "p", -1);
+  pushParagraph(state, state.getLines(startLine, endLine, state.blkIndent, false), startLine);
   return true;
 }
 
@@ -111,23 +111,59 @@ function asMathBlock(state, startLine, endLine, silent) {
   if (place >= 0 && place + 2 < opening[2].length) return false; // in a sentence
   if (silent) return true;
   let line = startLine + 1;
+  let isFollowed = false;
   for (let isOpen = place < 0; isOpen && line < endLine && !state.isEmpty(line); line += 1) {
     if (state.sCount[line] < state.blkIndent) break;
-    isOpen = !lineOf(line).includes(closing);
+    const end = lineOf(line).indexOf(closing);
+    isOpen = end < 0;
+    isFollowed = !isOpen && end + 2 < lineOf(line).length;
   }
   state.line = line;
-  const token = state.push("math_block", "div", 0);
-  token.content = state.getLines(startLine, line, state.sCount[startLine], false).trimEnd();
-  token.map = [startLine, line];
+  const content = state.getLines(startLine, line, state.sCount[startLine], false).trimEnd();
+  if (isFollowed) pushParagraph(state, content, startLine);
+  else {
+    const token = state.push("math_block", "div", 0);
+    token.content = content;
+    token.map = [startLine, line];
+    token.meta = formulaOf(content, true);
+  }
   return true;
 }
 
+/**
+ * Lines up to the current one, of which no block is made.
+ * @param {StateBlock} state
+ * @param {string} content
+ * @param {number} startLine
+ */
+function pushParagraph(state, content, startLine) {
+  state.push("paragraph_open", "p", 1).map = [startLine, state.line];
+  const inline = state.push("inline", "", 0);
+  inline.content = content.trim();
+  inline.children = [];
+  state.push("paragraph_close", "p", -1);
+}
+
 // A price is no formula, and neither is a parameter in an address.
-const MATH = /\$\$[^$]+\$\$|\\\([^]+?\\\)|\\\[[^]+?\\\]|(?<![\w$?&/])\$(?![\s$])(?:\\.|[^$\\\n])*(?<!\s)\$(?![\w$])/y;
+const MATH = /\$\$(?:\\[^]|[^$\\])+\$\$|\\\([^]+?\\\)|\\\[[^]+?\\\]|(?<![\w$?&/])\$(?![\s$])(?:\\.|[^$\\\n])*(?<!\s)\$(?![\w$])/y;
 const OPEN_MATH = /\\[([][^]*/y;
+const MATH_MARK = /\\[()[\]]/y;
+
+const FORMULA = /^(?:\$\$([^]+)\$\$|\\\(([^]+)\\\)|\\\[([^]+)\\\])$/;
 
 /**
- * Formulas are shown as they are written: nothing in them is a mark.
+ * What is to be set as a formula: not what has no end yet, and nothing between single dollars.
+ * @param {string} source
+ * @param {boolean} isDisplay
+ * @returns {Formula | null}
+ */
+function formulaOf(source, isDisplay) {
+  const tex = FORMULA.exec(source)?.slice(1).find(Boolean)?.trim();
+  return tex ? { source, tex, isDisplay } : null;
+}
+
+/**
+ * Nothing in a formula is a mark. Of one without an end, or a beginning, its own mark stays as it is written.
  * @param {StateInline} state
  * @param {boolean} silent
  */
@@ -135,8 +171,12 @@ function asMath(state, silent) {
   const char = state.src[state.pos];
   if (char !== "$" && char !== "\\") return false;
   const found = matchHere(MATH, state) ?? (state.env.isOpen ? matchHere(OPEN_MATH, state) : null);
-  if (!found) return false;
-  if (!silent) state.push("math_inline", "span", 0).content = found;
+  if (!found) return asText(matchHere(MATH_MARK, state), state, silent);
+  if (!silent) {
+    const token = state.push("math_inline", "span", 0);
+    token.content = found;
+    token.meta = formulaOf(found, found.startsWith("\\["));
+  }
   state.pos += found.length;
   return true;
 }
@@ -164,7 +204,15 @@ const NAME = /(?<=[A-Za-z0-9])\*(?=[A-Za-z0-9])|(?<!\w)__[a-z][a-z0-9_]*__(?!\w)
  */
 function asName(state, silent) {
   const char = state.src[state.pos];
-  const found = char === "*" || char === "_" ? matchHere(NAME, state) : null;
+  return asText(char === "*" || char === "_" ? matchHere(NAME, state) : null, state, silent);
+}
+
+/**
+ * @param {string | null} found
+ * @param {StateInline} state
+ * @param {boolean} silent
+ */
+function asText(found, state, silent) {
   if (!found) return false;
   if (!silent) state.pending += found;
   state.pos += found.length;

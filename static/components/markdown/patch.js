@@ -1,9 +1,12 @@
 import { CodeBlock } from "./code-block.js";
+import { Formula } from "./formula.js";
 
 /** @import { Node as TreeNode, Element as TreeElement } from "./tree.js" */
 
 /** @type {WeakMap<globalThis.Node, CodeBlock>} */
 const codeBlocks = new WeakMap();
+/** @type {WeakMap<globalThis.Node, Formula>} */
+const formulas = new WeakMap();
 
 /**
  * Make an element's children what the tree says, and leave alone what is so already: what somebody has selected
@@ -31,7 +34,8 @@ export function patch(parent, nodes, from = 0) {
  */
 function adapt(current, wanted) {
   if (typeof wanted === "string") return text(current, wanted);
-  return "code" in wanted ? code(current, wanted) : element(current, wanted);
+  if ("code" in wanted) return code(current, wanted);
+  return wanted.formula ? formula(current, wanted, wanted.formula) : element(current, wanted);
 }
 
 /**
@@ -75,9 +79,23 @@ function code(current, { code, info, finished = 0 }) {
 /**
  * @param {ChildNode | null} current
  * @param {TreeElement} wanted
+ * @param {import("./parser.js").Formula} what
+ */
+function formula(current, wanted, what) {
+  const known = current && formulas.get(current);
+  if (known?.isSame(wanted.tag, what)) return known.element;
+  const made = element(null, wanted);
+  formulas.set(made, new Formula(made, what));
+  return made;
+}
+
+/**
+ * @param {ChildNode | null} current
+ * @param {TreeElement} wanted
  */
 function element(current, { tag, attributes, children, finished }) {
-  const isSame = current instanceof HTMLElement && current.localName === tag && !codeBlocks.has(current);
+  const isOurs = current instanceof HTMLElement && !codeBlocks.has(current) && !formulas.has(current);
+  const isSame = isOurs && current.localName === tag;
   const made = isSame ? current : document.createElement(tag);
   for (const name of made.getAttributeNames()) if (!(name in attributes)) made.removeAttribute(name);
   for (const [name, value] of Object.entries(attributes)) {

@@ -5,6 +5,7 @@ import { safeLink } from "./links.js";
  * one of these.
  *
  * @import { Token } from "markdown-it"
+ * @import { Formula } from "./parser.js"
  * @typedef {object} Element
  * @property {string} tag
  * @property {Record<string, string>} attributes
@@ -13,6 +14,7 @@ import { safeLink } from "./links.js";
  * @property {number} [depth] of the last heading up to its end
  * @property {number} [finished] how many children stand before these already
  * @property {string} [host] that a link leads to
+ * @property {Formula | null} [formula] that it is
  * @typedef {object} Code
  * @property {string} code
  * @property {string} info what stands behind the opening fence
@@ -142,9 +144,8 @@ class Builder {
     else if (type === "softbreak" || type === "hardbreak") children.push(elementNode("br"));
     else if (type === "hr") children.push(lineOf(token, elementNode("hr")));
     else if (type === "code_inline") children.push(elementNode("code", {}, pieces(content)));
-    else if (type === "math_inline") children.push(elementNode("span", { class: "math", dir: "ltr" }, pieces(content)));
-    else if (type === "math_block")
-      children.push(lineOf(token, elementNode("div", { class: "math", dir: "ltr" }, pieces(content))));
+    else if (type === "math_inline") children.push(mathOf(token, "span"));
+    else if (type === "math_block") children.push(lineOf(token, mathOf(token, "div")));
     else if (type === "image") this.addImage(token);
     else children.push(...pieces(content));
   }
@@ -209,6 +210,16 @@ function codeOf({ content, info, map }) {
   const [line, end] = map ?? [0, 0];
   const lines = content.split("\n").length - (content.endsWith("\n") || !content ? 1 : 0);
   return { code: content.replace(/\n$/, ""), info, isOpen: end - line - 1 === lines, line };
+}
+
+/**
+ * @param {Token} token
+ * @param {string} tag
+ * @returns {Element}
+ */
+function mathOf({ content, meta }, tag) {
+  const formula = /** @type {Formula | null} */ (/** @type {unknown} */ (meta));
+  return { ...elementNode(tag, { class: "math", dir: "ltr" }, pieces(content)), formula };
 }
 
 /**
