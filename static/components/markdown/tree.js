@@ -30,7 +30,8 @@ import { safeLink } from "./links.js";
 const HEADINGS = ["h2", "h3", "h4", "h5", "h6"];
 const TAGS = new Set("blockquote em h1 h2 h3 h4 h5 h6 hr li ol p s strong table tbody td th thead tr ul".split(" "));
 const LEAVES = new Set(["p", ...HEADINGS, "td", "th"]);
-const OF_ITS_OWN_DIRECTION = new Set([...LEAVES, "li", "blockquote"]);
+/** The outermost of them says where lists, columns and bars begin; within it texts turn themselves, see markdown.css. */
+const OF_ITS_OWN_DIRECTION = new Set(["p", ...HEADINGS, "ul", "ol", "table", "blockquote"]);
 const ALIGNED = /** @type {Record<string, string>} */ ({
   "text-align:left": "to-left",
   "text-align:center": "to-center",
@@ -117,7 +118,8 @@ class Builder {
     const made = elementNode(TAGS.has(tag) ? tag : "span");
     const { attributes } = made;
     if (tag.match(/^h\d/)) made.tag = this.heading(Number(tag[1]));
-    if (OF_ITS_OWN_DIRECTION.has(made.tag)) attributes.dir = "auto";
+    const isWithin = this.open.some(({ attributes: { dir } }) => dir === "auto");
+    if (OF_ITS_OWN_DIRECTION.has(made.tag) && !isWithin) attributes.dir = "auto";
     // The numbers are as they were written, except for those who write 1 everywhere and leave it to us.
     if (tag === "li" && info && Number(info) !== 1) attributes.value = String(Number(info));
     if (tag === "ol" && markup === ")") attributes.class = "bracketed";
