@@ -1,5 +1,5 @@
-"""Bounds on what one connection may cost, where uvicorn has none: the head of a request, the time it and its
-body take, a reader that takes nothing, and the frames of a socket.
+"""Bounds on what one connection may cost, where uvicorn has none: the head of a request, what comes with its body
+and is none, the time that they take, a reader that takes nothing, and the frames of a socket.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ ANSWER = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconn
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Times in seconds. `max_head`: bytes. `stuck`: how long a client may take nothing of what waits for it.
-    `headers`: of every refusal.
+    """Times in seconds. `max_head`: bytes, also of what comes between two pieces of a body (extensions) or behind the
+    last one (trailers). `stuck`: how long a client may take nothing of what waits for it. `headers`: of every refusal.
     """
 
     max_headers: int
@@ -84,7 +84,7 @@ class BoundedHttp(LeanHttp):
         super().__init__(*args, **kwargs)
         self._bounds = bounds
         self._in_head = True
-        self._head = 0  # bytes so far
+        self._head = 0  # bytes so far; behind it, those that have come since the last piece of the body
         self._deadline: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
 
@@ -101,15 +101,19 @@ class BoundedHttp(LeanHttp):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head += len(data)
-            if self._deadline is None:
-                self._arm(self._bounds.head_timeout)
+        self._head += len(data)
+        if self._in_head and self._deadline is None:
+            self._arm(self._bounds.head_timeout)
         super().data_received(data)
-        if self._in_head and self._head > self._bounds.max_head and not self.transport.is_closing():
-            self._refuse(431, b"The head of the request is too large.")
+        if self._head > self._bounds.max_head and not self.transport.is_closing():
+            if self._in_head:
+                self._refuse(431, b"The head of the request is too large.")
+            else:
+                self._break_off(400, b"The body of the request has too much besides itself.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer: who sends it has been let in, or not, by what stands in the head
         super().on_header(name, value)
         if len(self.headers) > self._bounds.max_headers:
             raise _TooLarge
@@ -125,8 +129,13 @@ class BoundedHttp(LeanHttp):
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._bounds.max_head:
             raise _TooLarge
 
+    def on_body(self, body: bytes) -> None:
+        self._head = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         self._in_head = True
+        self._head = 0
         self._disarm()
         super().on_message_complete()
 
@@ -173,11 +182,17 @@ class BoundedHttp(LeanHttp):
             self._deadline = None
 
     def _time_out(self) -> None:
-        answering = self.cycle is not None and self.cycle.response_started
-        if self.headers is None or answering:
+        if self.headers is None:
             self.transport.close()
         else:
-            self._refuse(408, b"The request took too long to arrive.")
+            self._break_off(408, b"The request took too long to arrive.")
+
+    def _break_off(self, status: int, text: bytes) -> None:
+        """Refuse the rest of a request; without a word if an answer has begun: it would be taken for a part of it."""
+        if self.cycle is not None and (self.cycle.response_started or self.pipeline):
+            self.transport.close()
+        else:
+            self._refuse(status, text)
 
     def _refuse(self, status: int, text: bytes) -> None:
         self._disarm()

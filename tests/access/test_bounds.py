@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 import struct
@@ -37,6 +38,15 @@ def get(*headers: bytes) -> bytes:
     return b"GET /healthz HTTP/1.1\r\n" + HOST + b"".join(headers) + b"Connection: close\r\n\r\n"
 
 
+def refusal(server: ServerProcess, *pieces: bytes) -> int | None:
+    """The status of the answer; None if the connection was closed, perhaps while they were still being sent."""
+    try:
+        answer = exchange(server, *pieces)
+    except (BrokenPipeError, ConnectionResetError):
+        return None
+    return status_of(answer) if answer else None
+
+
 def test_a_head_within_the_bounds_is_served(strict: ServerProcess) -> None:
     assert status_of(exchange(strict, get(*(b"X-%d: x\r\n" % number for number in range(90))))) == 200
     assert status_of(exchange(strict, get(b"X: %b\r\n" % (b"x" * 30_000)))) == 200
@@ -56,20 +66,14 @@ def test_a_head_within_the_bounds_is_served(strict: ServerProcess) -> None:
     ids=["20000 headers", "200 headers", "40 kB", "10 MB", "1 MB without an end", "an address of 60 kB", "of 1 MB"],
 )
 def test_a_larger_head_is_refused(strict: ServerProcess, head: bytes) -> None:
-    try:
-        answer = exchange(strict, head)
-    except (BrokenPipeError, ConnectionResetError):
-        return  # refused while it was still being sent
-    assert not answer or status_of(answer) == 431
+    assert refusal(strict, head) in (None, 431)
+    assert status_of(exchange(strict, get())) == 200
 
 
 def test_a_header_at_a_time_does_not_get_past_the_bound(strict: ServerProcess) -> None:
     pieces = [b"X-%d: %b\r\n" % (number, b"x" * 1_000) for number in range(60)]
-    try:
-        answer = exchange(strict, b"GET / HTTP/1.1\r\n", *pieces)
-    except (BrokenPipeError, ConnectionResetError):
-        return
-    assert not answer or status_of(answer) == 431
+    assert refusal(strict, b"GET / HTTP/1.1\r\n", *pieces) in (None, 431)
+    assert status_of(exchange(strict, get())) == 200
 
 
 @pytest.mark.parametrize("start", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "])
@@ -156,6 +160,43 @@ def test_what_a_proxy_could_read_in_another_way_is_refused(strict: ServerProcess
     answer = exchange(strict, request_)
     assert status_of(answer) == 400
     assert answer.count(b"HTTP/1.1 ") == 1
+
+
+ENDING = CHUNKED + b"2\r\n{}\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ENDING + b"X: " + b"x" * 4_000_000,
+        ENDING + b"X: x\r\n" * 1_000_000,
+        ENDING + b"x" * 4_000_000,
+        CHUNKED + b"2;" + b"x" * 4_000_000,
+    ],
+    ids=["a trailer", "many trailers", "a name", "an extension"],
+)
+def test_what_is_neither_head_nor_body_is_bounded_too(strict: ServerProcess, request_: bytes) -> None:
+    began = time.monotonic()
+    assert refusal(strict, request_) in (None, 400, 422)
+    assert time.monotonic() - began < 1, "it ended because of its time"
+    assert status_of(exchange(strict, get())) == 200
+
+
+def test_a_body_in_small_pieces_is_no_trailer(strict: ServerProcess) -> None:
+    body = b'{"title": "%b"}' % (b"x" * 100)
+    pieces = b"".join(b"1;a=%b\r\n%c\r\n" % (b"x" * 1_000, byte) for byte in body)
+    end = b"0\r\nX-Checksum: 1\r\n\r\n"
+    answers = exchange(strict, CHUNKED + pieces + end + get())
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"201", b"200"]
+
+
+def test_a_trailer_is_no_header(strict: ServerProcess) -> None:
+    without = CHUNKED.replace(HOST, b"")
+    assert status_of(exchange(strict, without + b"2\r\n{}\r\n0\r\n" + HOST + b"\r\n" + get())) == 400
+    twice = ENDING + HOST + b"\r\n"
+    assert re.findall(rb"HTTP/1\.1 (\d+)", exchange(strict, twice + get())) == [b"201", b"200"]
+    many = ENDING + b"X: x\r\n" * 200 + b"\r\n"
+    assert re.findall(rb"HTTP/1\.1 (\d+)", exchange(strict, many + get())) == [b"201", b"200"]
 
 
 def memory(server: ServerProcess) -> float:
