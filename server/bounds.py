@@ -1,5 +1,5 @@
 """Bounds on what one connection may cost, where uvicorn has none: the head of a request, what comes with its body
-and is none, the time that they take, a reader that takes nothing, and the frames of a socket.
+and is none, the time that they take, the requests that wait, a reader that takes nothing, and the frames of a socket.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from server.lean_connections import GatheringTransport, LeanHttp, LeanWebSocket
 FRAMES = 1_000  # a second: whole ones, pieces, pings and pongs
 PIECES = 1_024  # of one message, which may have 1 MiB: empty ones would add up to no size at all
 TOO_MANY_FRAMES = 4503
+
+MAX_WAITING = 16  # requests of one connection, behind the one that is being answered
 
 LINE_MARGIN = 32  # bytes of a line besides what is counted
 
@@ -47,6 +49,10 @@ def http_protocol(bounds: Bounds) -> Callable[..., asyncio.Protocol]:
 
 class _TooLarge(Exception):
     """The head of a request."""
+
+
+class _TooMany(Exception):
+    """Requests of one connection wait."""
 
 
 class ClosingTransport(GatheringTransport):
@@ -78,13 +84,14 @@ class ClosingTransport(GatheringTransport):
 
 
 class BoundedHttp(LeanHttp):
-    __slots__ = ("_bounds", "_deadline", "_head", "_in_head", "_stuck")
+    __slots__ = ("_bounds", "_deadline", "_full", "_head", "_in_head", "_stuck")
 
     def __init__(self, bounds: Bounds, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._bounds = bounds
         self._in_head = True
         self._head = 0  # bytes so far; behind it, those that have come since the last piece of the body
+        self._full = False  # nothing is read any more: the connection ends behind what waits
         self._deadline: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
 
@@ -101,11 +108,13 @@ class BoundedHttp(LeanHttp):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._full:
+            return  # not left unread: the answers would be lost when the connection is closed
         self._head += len(data)
         if self._in_head and self._deadline is None:
             self._arm(self._bounds.head_timeout)
         super().data_received(data)
-        if self._head > self._bounds.max_head and not self.transport.is_closing():
+        if self._head > self._bounds.max_head and not self._full and not self.transport.is_closing():
             if self._in_head:
                 self._refuse(431, b"The head of the request is too large.")
             else:
@@ -120,6 +129,9 @@ class BoundedHttp(LeanHttp):
 
     def on_headers_complete(self) -> None:
         self._check_head()
+        if len(self.pipeline) >= MAX_WAITING:
+            self._full = True
+            raise _TooMany
         self._in_head = False
         self._head = 0
         self._arm(self._bounds.body_timeout)
@@ -164,7 +176,10 @@ class BoundedHttp(LeanHttp):
             self._stuck = None
 
     def send_400_response(self, msg: str) -> None:
-        if self._in_head and self.headers is not None and self._over():
+        if self._full:
+            self._disarm()
+            self.cycle.keep_alive = False  # of the last that waits
+        elif self._in_head and self.headers is not None and self._over():
             self._refuse(431, b"The head of the request is too large.")
         else:
             self._refuse(400, msg.encode("ascii"))

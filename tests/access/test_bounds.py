@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from server.bounds import MAX_WAITING
 from tests import plain
 from tests.access.raw import exchange, handshake, read_to_end, status_of, upgrade
 from tests.serving import ServerProcess, running
@@ -197,6 +198,43 @@ def test_a_trailer_is_no_header(strict: ServerProcess) -> None:
     assert re.findall(rb"HTTP/1\.1 (\d+)", exchange(strict, twice + get())) == [b"201", b"200"]
     many = ENDING + b"X: x\r\n" * 200 + b"\r\n"
     assert re.findall(rb"HTTP/1\.1 (\d+)", exchange(strict, many + get())) == [b"201", b"200"]
+
+
+SLOW = b"GET /api/stream/probe?format=ndjson&ticks=2&interval=0.5 HTTP/1.1\r\n" + HOST + b"\r\n"
+QUICK = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
+
+
+@pytest.mark.parametrize("more", [1, 4_000])
+def test_of_requests_sent_at_once_a_few_may_wait(strict: ServerProcess, more: int) -> None:
+    """Those are answered; the connection ends behind them, and says so."""
+    with socket.create_connection(("127.0.0.1", strict.port), 30) as connection:
+        connection.sendall(SLOW + QUICK * (MAX_WAITING + more))
+        answers = read_to_end(connection)
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"200"] * (1 + MAX_WAITING)
+    assert answers.count(b'"number":2') == 1
+    assert answers.count(b"connection: close") == 1
+    assert b"connection: close" in answers[answers.rindex(b"HTTP/1.1 ") :]
+
+
+def test_as_many_as_may_wait_keep_their_connection(strict: ServerProcess) -> None:
+    answers = exchange(strict, SLOW + QUICK * (MAX_WAITING - 1) + get())
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"200"] * (1 + MAX_WAITING)
+
+
+def test_requests_that_wait_take_no_memory(strict: ServerProcess) -> None:
+    before = memory(strict)
+    with ExitStack() as connections:
+        for _ in range(20):
+            connection = connections.enter_context(deaf(strict))
+            connection.setblocking(False)
+            flood = memoryview(SLOW + QUICK * 8_000)
+            with suppress(BlockingIOError):
+                while flood:
+                    flood = flood[connection.send(flood) :]
+        began = time.monotonic()
+        assert status_of(exchange(strict, get())) == 200
+        assert time.monotonic() - began < 1
+        assert memory(strict) - before < 50
 
 
 def memory(server: ServerProcess) -> float:
