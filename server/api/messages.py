@@ -22,6 +22,7 @@ from server.chat.models import MessageAt
 from server.chat.service import ChatService, Question
 from server.chat.store import Accepted
 from server.transports import ndjson, sse, text
+from server.transports.leaving import unless_gone
 
 STREAMS = {sse.MEDIA_TYPE: None, ndjson.MEDIA_TYPE: schemas.Event}
 ANSWER_STREAMS = {**STREAMS, text.MEDIA_TYPE: None}
@@ -163,7 +164,7 @@ class MessagesAPI:
             if accepted.replayed and await reader.exhausted():
                 return Response(status_code=204, headers=headers)
             return self._logs.stream(form, reader, headers)
-        if query.wait and await self._service.ended(message.id, query.wait):
+        if query.wait and await unless_gone(request.receive, self._service.ended(message.id, query.wait)):
             finished = await self._service.message(owner_of(request), message.id)
             return JSONResponse(finished.message.public(), headers=headers)
         told: dict[str, Any] = {

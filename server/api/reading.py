@@ -30,7 +30,7 @@ class LogResponses:
         query = read_query(request, EventsQuery)
         form = wanted_format(request, query.format, "sse")
         if form == "json":
-            return await long_poll.respond(reader, self.connections, query.wait)
+            return await long_poll.respond(request.receive, reader, self.connections, query.wait)
         if form == "text" and reader.target.message is None:
             raise ProblemError("bad_request", "text is the form of one answer; read a message, not a session")
         await reader.open()

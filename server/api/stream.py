@@ -22,6 +22,7 @@ from server.chat.service import ChatService
 from server.streaming.events import encode
 from server.transports import ndjson, sse
 from server.transports.connections import Connections
+from server.transports.leaving import unless_gone
 from server.transports.response import HEADERS
 from server.transports.websocket import CloseCode
 
@@ -74,7 +75,7 @@ class StreamAPI:
         query = read_query(request, schemas.ProbeQuery)
         form = wanted_format(request, query.format, "sse")
         if form == "json":
-            return await probe_step(query)
+            return await probe_step(request, query)
         if form == "ndjson":
             lines = (encode(tick) + "\n" async for tick in ticks(query))
             return StreamingResponse(lines, media_type=ndjson.MEDIA_TYPE, headers=HEADERS)
@@ -118,11 +119,11 @@ class StreamAPI:
             await websocket.close()
 
 
-async def probe_step(query: schemas.ProbeQuery) -> Response:
+async def probe_step(request: Request, query: schemas.ProbeQuery) -> Response:
     """As a long-poll: the tick after `after`, when it is there."""
     number = min(query.after + 1, query.ticks)
     if number > 1:
-        await asyncio.sleep(query.interval)
+        await unless_gone(request.receive, asyncio.sleep(query.interval))
     page = {"events": [tick(number, query.ticks)], "cursor": str(number), "done": number == query.ticks}
     return JSONResponse(page, headers=HEADERS)
 

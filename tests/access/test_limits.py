@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from tests.serving import ServerProcess, running
 # One for each test, who has done nothing before it.
 TOKEN = {
     name: f"xio_{name}-0123456789abcdefghijklmnopqrstuvwxyz"
-    for name in ("cleo", "dora", "edda", "finn", "gina", "hugo")
+    for name in ("cleo", "dora", "edda", "finn", "gina", "hugo", "ines", "jane", "kurt")
 }
 REQUESTS = 20
 
@@ -81,6 +82,36 @@ def test_streams_beyond_the_limit_are_refused_until_one_is_closed(narrow: Server
             assert again.json()["code"] == "too_many_streams"
             time.sleep(0.5)
         assert again.status_code == 200
+
+
+ASKING = b'{"content": "hi", "model": "long"}'
+ASKED = b"Idempotency-Key: k\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(ASKING)
+
+
+@pytest.mark.parametrize(
+    ("name", "request_"),
+    [
+        ("ines", b"POST /api/sessions/s/messages?wait=300 HTTP/1.1\r\n" + ASKED),
+        ("jane", b"GET /api/sessions/s/events?format=json&wait=25 HTTP/1.1\r\n"),
+        ("kurt", b"GET /api/stream/probe?format=json&after=1&interval=60 HTTP/1.1\r\n"),
+    ],
+    ids=["a wait", "a long-poll", "the probe"],
+)
+def test_who_has_left_holds_nothing(narrow: ServerProcess, name: str, request_: bytes) -> None:
+    head = request_ + b"Host: 127.0.0.1\r\nAuthorization: Bearer %b\r\n" % TOKEN[name].encode()
+    sent = head + b"\r\n" + (ASKING if ASKED in head else b"")
+    with client_of(narrow, name) as client:
+        client.post("/api/sessions", json={"id": "s"})
+        with ExitStack() as connections:
+            for _ in range(3):
+                connection = socket.create_connection(("127.0.0.1", narrow.port))
+                connections.enter_context(connection).sendall(sent)
+                time.sleep(0.3)  # one after the other: while it is not known yet, each would be an answer
+            assert client.get("/api/sessions").json()["code"] == "too_many_streams"
+        time.sleep(1)  # the server takes a moment to see that they are gone
+        with ExitStack() as streams:
+            for _ in range(3):
+                assert streams.enter_context(client.stream("GET", "/api/sessions/s/events")).status_code == 200
 
 
 def test_frames_on_a_socket_are_requests_too(narrow: ServerProcess) -> None:

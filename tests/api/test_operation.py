@@ -151,3 +151,10 @@ def test_a_long_poll_is_counted_while_it_waits(caller: Caller, session_id: str) 
         polling.join(10)
         assert not polling.is_alive()
     wait_until(lambda: status(caller)["connections"]["poll"] == 0)
+
+
+def test_a_long_poll_is_over_when_its_client_leaves(caller: Caller, session_id: str) -> None:
+    caller.answer(session_id)
+    with pytest.raises(httpx.ReadTimeout):
+        caller.http.get(f"/api/sessions/{session_id}/events?format=json&wait=20", timeout=0.5)
+    wait_until(lambda: status(caller)["connections"]["poll"] == 0)

@@ -138,6 +138,19 @@ def test_leaving_does_not_cancel(caller: Caller, session_id: str) -> None:
     assert (events[-1]["type"], events[-1]["full_content"]) == ("complete", "a " * 100)
 
 
+def test_leaving_a_wait_does_not_cancel(caller: Caller, session_id: str) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        caller.http.post(
+            f"/api/sessions/{session_id}/messages",
+            params={"wait": 30},
+            json={"content": "a " * 400, "model": "echo"},
+            timeout=0.5,
+        )
+    [_, answer] = caller.history(session_id)["messages"]
+    assert answer["status"] == "streaming"
+    assert caller.events(answer["id"])[-1]["full_content"] == "a " * 400
+
+
 def test_options_of_a_question_reach_the_provider(caller: Caller, session_id: str) -> None:
     message = caller.answer(session_id, "one two three four", max_tokens=2)
     assert (message["content"], message["finish_reason"]) == ("one two ", "length")
