@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -131,15 +131,21 @@ class Application:
 
     async def open(self) -> None:
         """Make the storage ready and finish what the last process left. Raises StartRefused."""
-        try:
-            await self._database.connect()
-            await self._database.write(migrate)
-        except (DatabaseRefused, SchemaTooNew) as refused:
-            await self._database.disconnect()
-            raise StartRefused(str(refused)) from refused
+        async with AsyncExitStack() as begun:
+            begun.push_async_callback(self._database.disconnect)
+            try:
+                await self._database.connect()
+                await self._database.write(migrate)
+                self._log.start()
+                begun.push_async_callback(self._log.aclose)
+                interrupted = await recover(self._store)
+            except (DatabaseRefused, SchemaTooNew) as refused:
+                raise StartRefused(str(refused)) from refused
+            except StorageUnavailable as error:
+                path = sqlite_path(self.settings.database_url)
+                raise StartRefused(f"{path} cannot be made ready: {error.detail}") from error
+            begun.pop_all()
         self._opened = True
-        self._log.start()
-        interrupted = await recover(self._store)
         if interrupted:
             logger.warning("%d answers had been interrupted by the end of the last process", interrupted)
 

@@ -96,7 +96,8 @@ class Connection:
     def run_script(self, script: str) -> None:
         """Run several statements. On an error, what the script began is rolled back."""
         try:
-            self._raw.executescript(script)
+            with _storage_errors:
+                self._raw.executescript(script)
         except BaseException:
             self._raw.rollback()
             raise

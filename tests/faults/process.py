@@ -27,9 +27,12 @@ class RestlessServer(ServerProcess):
             time.sleep(0.02)
         raise RuntimeError(f"the server did not come up:\n{self.log}")
 
-    def refusal(self) -> str:
-        """What a server says that refuses to start; raises subprocess.TimeoutExpired if it does not."""
-        command = [sys.executable, "-m", "server"]
+    def refusal(self, *under: str) -> str:
+        """What a server says that refuses to start; raises subprocess.TimeoutExpired if it does not.
+
+        `under` is a command that runs it.
+        """
+        command = [*under, sys.executable, "-m", "server"]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent), **self._settings()}
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=START_TIMEOUT)
         assert ended.returncode != 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from server.app import Application
+from server.settings import Settings
 from tests.faults.form import LONG
 from tests.faults.process import RestlessServer
 from tests.faults.provider import ProviderProcess
@@ -276,6 +279,50 @@ def test_a_read_only_file_is_refused_at_the_start(stored: RestlessServer, person
     assert "another" not in said  # that is what it says of a lock
     stored.start()
     assert person.history().json()["messages"][1]["status"] == "completed"
+
+
+NEXT_TO_NOTHING = ("prlimit", "--fsize=33000")  # a file may become so long: room for the -shm, none for a commit
+
+
+def test_a_start_that_cannot_end_what_was_left_is_refused(stored: RestlessServer, person: Person) -> None:
+    accepted = person.ask(Script(chunks=3_000, delay=0.01)).json()
+    Follower(f"{stored.url}{accepted['stream_url']}").wait_for(5)
+    stored.kill()
+    with closing(sqlite3.connect(database(stored))) as shell:
+        shell.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    check_start_refused(stored)
+    stored.start()
+    assert person.get(f"/api/messages/{accepted['message']['id']}").json()["status"] == "interrupted"
+
+
+def test_a_start_that_cannot_make_its_tables_is_refused(stored: RestlessServer) -> None:
+    stored.stop()
+    database(stored).unlink()
+    check_start_refused(stored)
+    stored.start()
+
+
+@pytest.mark.anyio
+async def test_a_start_that_fails_leaves_no_thread_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: object) -> int:
+        raise ZeroDivisionError
+
+    def threads() -> set[threading.Thread]:
+        pools = ("asyncio", "uvloop")  # they end with the loop
+        return {thread for thread in threading.enumerate() if not thread.name.startswith(pools)}
+
+    before = threads()
+    monkeypatch.setattr("server.app.recover", fail)
+    with pytest.raises(ZeroDivisionError):
+        await Application(Settings(database_url=f"sqlite:///{tmp_path}/x.db")).open()
+    assert threads() <= before
+
+
+def check_start_refused(stored: RestlessServer) -> None:
+    said = stored.refusal(*NEXT_TO_NOTHING)
+    assert str(database(stored)) in said
+    assert "the database does not work" in said
+    assert "Traceback" not in said
 
 
 @contextmanager

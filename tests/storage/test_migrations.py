@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from server.chat.errors import StorageUnavailable
 from server.storage import migrations
 from server.storage.database import Connection, Database, Row
 from server.storage.landmarks import SELECT_BETWEEN, SELECT_LANDMARKS, SELECT_LAST
@@ -108,7 +109,7 @@ async def test_a_step_that_fails_leaves_the_version_before_it(
 ) -> None:
     steps = ["CREATE TABLE one (a);", "CREATE TABLE two (a); INSERT INTO one VALUES (1); SELECT nonsense;"]
     monkeypatch.setattr(migrations, "scripts", lambda: steps)
-    with pytest.raises(sqlite3.OperationalError, match="nonsense"):
+    with pytest.raises(StorageUnavailable, match="nonsense"):
         await database.write(migrate)
     assert await database.read(version) == 1
     assert await database.read(tables) == {"one"}
