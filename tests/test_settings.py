@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.settings import PREFIX, SettingsError, environment_names, load_settings
+from server.settings import PREFIX, SettingsError, environment_names, load_settings, sqlite_path
 
 ROOT = Path(__file__).parent.parent
 
@@ -105,3 +105,8 @@ def test_the_readme_tells_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in compared:
         monkeypatch.setenv(PREFIX + name.upper(), told[PREFIX + name.upper()])
     assert load_settings().model_dump(exclude={"database_url"}) == settings
+
+
+def test_an_address_names_the_file_as_it_is_written() -> None:
+    for name in ("relative.db", "/a#b.db", "/my%20db.db", "/ä b.db"):
+        assert sqlite_path(f"sqlite:///{name}") == Path(name)

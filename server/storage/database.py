@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import aiosqlite
 import databases
@@ -144,6 +145,10 @@ class Database:
             except (sqlite3.Error, OSError, StorageUnavailable) as error:
                 raise DatabaseRefused(f"{self._path} cannot be used as a database: {error}") from error
             self._files = _identities(self._path)
+            if not self._files:
+                raise DatabaseRefused(
+                    f"{self._path} cannot be used as a database: another file was opened in its place"
+                )
             self._held = held.pop_all()
 
     async def disconnect(self) -> None:
@@ -175,7 +180,9 @@ class Database:
 
     async def _hold(self, held: AsyncExitStack) -> aiosqlite.Connection:
         # `databases` keeps one connection an instance and task; an instance for each is what holds many.
-        database = databases.Database(f"sqlite:///{self._path}", factory=_Tuned, timeout=BUSY_TIMEOUT)
+        # To `databases` the path is part of a URL: unquoted, a `#` or `%20` in it would be another file.
+        url = f"sqlite:///{quote(os.fsencode(self._path))}"
+        database = databases.Database(url, factory=_Tuned, timeout=BUSY_TIMEOUT)
         await held.enter_async_context(database)
         connection = await held.enter_async_context(database.connection())
         raw: aiosqlite.Connection = connection.raw_connection

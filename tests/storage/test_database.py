@@ -182,6 +182,27 @@ async def test_nobody_else_can_read_what_is_kept(tmp_path: Path) -> None:
     assert set(files.values()) == {0o600}
 
 
+@pytest.mark.parametrize("name", ["a#b.db", "my%20db.db", "ä ?.db", "a;b&c=d@e:f.db", "tab\t.db"])
+async def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "data" / name
+    database = Database(path)
+    await database.connect()
+    await database.write(lambda connection: connection.run_script("CREATE TABLE t (a);"))
+    modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    assert modes == {f"{name}{suffix}": 0o600 for suffix in ("", "-lock", "-lock-journal", "-shm", "-wal")}
+    with pytest.raises(DatabaseRefused, match="another"):
+        await Database(path).connect()
+    path.rename(path.with_name("moved"))
+    with pytest.raises(StorageUnavailable, match="moved"):
+        database.verify()
+    await database.disconnect()
+
+
+async def test_a_name_that_cannot_be_told_to_sqlite_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseRefused, match="cannot be used"):
+        await Database(tmp_path / os.fsdecode(b"\xff.db")).connect()
+
+
 async def test_a_shell_and_a_backup_may_use_the_file_meanwhile(database: Database, path: Path) -> None:
     with closing(sqlite3.connect(path)) as shell, closing(sqlite3.connect(":memory:")) as backup:
         shell.execute("INSERT INTO t VALUES (1)")
