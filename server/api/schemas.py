@@ -174,7 +174,9 @@ class SendQuery(Query):
 
 class HistoryQuery(Query):
     before: MessageId | None = Field(default=None, description="The oldest message of the page before.")
-    limit: int = Field(default=50, ge=1, le=500)
+    limit: int = Field(
+        default=50, ge=1, le=500, description="Messages; fewer come where they hold more than about 1 MiB of text."
+    )
 
 
 class SessionsQuery(Query):
@@ -279,7 +281,7 @@ class Ticket(BaseModel):
 class History(BaseModel):
     messages: list[Message]
     cursor: str = Field(description="The place in the log where these messages were as they are here.")
-    has_more: bool
+    has_more: bool = Field(description="Whether there are older ones; a page may be shorter than `limit` all the same.")
 
 
 class Session(BaseModel):

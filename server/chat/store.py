@@ -117,7 +117,10 @@ class Store(Protocol):
         ...
 
     async def history(self, owner: str, session_id: str, before: str | None, limit: int) -> History:
-        """The newest `limit` messages before message `before`. Raises Invalid for an unknown `before`."""
+        """The newest messages before message `before`: at most `limit`, fewer if they are long, but always one.
+
+        Raises Invalid for an unknown `before`.
+        """
         ...
 
     async def stream_of(self, owner: str, session_id: str) -> Stream: ...

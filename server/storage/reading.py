@@ -18,6 +18,8 @@ from server.storage.search import matching
 from server.storage.transactions import Transaction
 from server.streaming.log import Claim, Stream
 
+HISTORY_BYTES = 1 << 20  # of text, in a page of messages
+
 # From the message that is asked about up to the root; `depth` guards against a damaged table.
 SELECT_PATH = """
     WITH RECURSIVE path (key, id, parent_id, role, content, depth) AS (
@@ -45,13 +47,22 @@ def message(connection: Connection, owner: str, message_id: str) -> MessageAt:
 
 def history(connection: Connection, owner: str, session_id: str, before: str | None, limit: int) -> History:
     stream = stream_of(connection, owner, session_id)
-    rows = connection.fetch_all(
+    rows = connection.iterate(
         f"""{SELECT_MESSAGE} WHERE messages.session = :stream AND messages.key < :before
             ORDER BY messages.key DESC LIMIT :limit""",
         {"stream": stream, "before": key_of(connection, stream, before), "limit": limit + 1},
     )
-    messages = [_so_far(connection, message_of(row)) for row in reversed(rows[:limit])]
-    return History(messages, load_span(connection, stream).tail, has_more=len(rows) > limit)
+    messages: list[Message] = []
+    size = 0
+    has_more = False
+    for row in rows:
+        found = _so_far(connection, message_of(row))
+        size += len(found.content.encode()) + len(found.thinking.encode())
+        has_more = len(messages) == limit or (size > HISTORY_BYTES and bool(messages))
+        if has_more:
+            break
+        messages.append(found)
+    return History(messages[::-1], load_span(connection, stream).tail, has_more)
 
 
 def turns(connection: Connection, about: Message) -> Sequence[Turn]:

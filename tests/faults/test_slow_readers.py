@@ -140,7 +140,7 @@ def test_readers_that_never_read(patient: RestlessServer, session_id: str) -> No
 @pytest.mark.parametrize("after_its_end", [False, True], ids=["amid", "after-the-last-event"])
 def test_who_takes_nothing_is_let_go(patient: RestlessServer, after_its_end: bool) -> None:
     """Though the client stays: nothing is left of the connection, not even what it should have taken."""
-    [_, message] = httpx.get(f"{patient.url}/api/sessions/huge/messages").json()["messages"]
+    [*_, message] = httpx.get(f"{patient.url}/api/sessions/huge/messages").json()["messages"]
     of_answer, of_session = f"/api/messages/{message['id']}/events", "/api/sessions/big/events?after=0"
 
     async def case() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import pytest
 
@@ -12,6 +13,7 @@ from server.chat import transcript
 from server.chat.errors import Invalid, NotFound
 from server.chat.models import History, Message
 from server.chat.transcript import fold
+from server.storage.reading import HISTORY_BYTES
 from server.streaming.events import Cursor, Event
 from tests.storage.kept import NOON, OWNER, Kept, said
 
@@ -41,6 +43,29 @@ async def test_pages_put_together_are_the_whole_history(kept: Kept) -> None:
             page = await kept.store.history(OWNER, "s", found[0] if found else None, limit)
             found = [message.id for message in page.messages] + found
         assert found == whole
+
+
+async def test_a_page_of_long_messages_is_short(kept: Kept) -> None:
+    half = "ä" * (HISTORY_BYTES // 4)  # of a page
+    for text in ("short", half, half, half, "short", half * 5, "short"):
+        await kept.answer(text, "eins")
+    whole = [row[0] for row in await kept.rows("SELECT id FROM messages ORDER BY key")]
+    found: list[list[str]] = []
+    page: History | None = None
+    while page is None or page.has_more:
+        page = await kept.store.history(OWNER, "s", found[0][0] if found else None, 500)
+        found.insert(0, [message.id for message in page.messages])
+    assert [len(each) for each in found] == [3, 2, 5, 1, 3]
+    assert list(chain(*found)) == whole
+
+
+async def test_what_an_answer_thought_and_what_is_still_being_written_count_too(kept: Kept) -> None:
+    accepted, new = await kept.ask("one")
+    about, text = accepted.answer, "x" * (HISTORY_BYTES // 2 + 1)
+    await kept.log.append(about.stream, [transcript.thinking(about.id, 1, text)], new.claim)
+    await kept.log.append(about.stream, [transcript.chunk(about.id, 1, 0, text)], new.claim)
+    page = await kept.store.history(OWNER, "s", None, 10)
+    assert ([message.id for message in page.messages], page.has_more) == ([about.id], True)
 
 
 async def test_an_unknown_place_to_begin_is_refused(kept: Kept) -> None:
