@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from server.streaming.events import Cursor, Event
 from server.streaming.log import CursorReset, Sink, Span
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 20  # of memory
+COPIES = 3  # of an event's JSON: as it is, framed for SSE, and as a line if anybody reads those
+OVERHEAD = 400  # bytes of an event besides: its objects, and what the frame adds
 
 
 class Tail:
     """Everything after `base`; what is older has to be read from storage.
 
+    Of that it holds at most `max_bytes`, but always the last event.
     `oldest` is the place before the first event that is kept anywhere, so `base` is never before it.
     """
 
@@ -46,7 +49,7 @@ class Tail:
         if not events:
             return
         self._events += events
-        self._size += sum(len(event.json) for event in events)
+        self._size += COPIES * sum([len(event.json) for event in events]) + OVERHEAD * len(events)
         if self._max_bytes is not None and self._size > self._max_bytes:
             self._trim(self._max_bytes // 2)
         lagging = [sink for sink in self.followers if not _taken(sink, events)]
@@ -105,7 +108,7 @@ class Tail:
         # Half at a time, so that the cost of moving the rest is spread over many appends.
         drop = 0
         while self._size > down_to and drop < len(self._events) - 1:
-            self._size -= len(self._events[drop].json)
+            self._size -= COPIES * len(self._events[drop].json) + OVERHEAD
             drop += 1
         if drop:
             self.base = self._events[drop - 1].cursor

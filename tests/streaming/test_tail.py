@@ -1,13 +1,15 @@
 import asyncio
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.chat import transcript
 from server.streaming.events import Cursor, Event
 from server.streaming.log import CursorReset
-from server.streaming.tail import Tail
+from server.streaming.tail import MAX_BYTES, Tail
 
 START = Cursor("e", 0)
 
@@ -75,7 +77,7 @@ def test_refuses_what_is_older_than_anything_kept() -> None:
 
 
 def test_trims_its_older_half_when_it_grows_too_large() -> None:
-    tail = Tail(START, START, max_bytes=1_000)
+    tail = Tail(START, START, max_bytes=10_000)
     for event in events(1, 100):
         tail.append([event])
         assert seqs(tail.since(tail.base, 1_000)) == list(range(tail.base.seq + 1, event.cursor.seq + 1))
@@ -84,9 +86,25 @@ def test_trims_its_older_half_when_it_grows_too_large() -> None:
     assert tail.oldest == START
 
 
+@pytest.mark.parametrize("size", [1, 50, 2_000, 20_000])
+def test_takes_no_more_memory_than_it_says(size: int) -> None:
+    tail = Tail(START, START)
+    message_id, text = "msg_" + "x" * 24, "x" * size
+    peak = 0
+    tracemalloc.start()
+    for seq in range(1, 4_000_000 // (size + 500)):
+        entry = transcript.chunk(message_id, seq, seq, text)
+        event = Event(Cursor(f"k3v9x2mq{seq % 1:x}", seq), entry.type, entry.body, message_id)
+        assert event.line
+        tail.append([event])
+        peak = max(peak, tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert MAX_BYTES / 2 < peak < MAX_BYTES + 64_000
+
+
 @pytest.mark.parametrize("before", [0, 1])
 def test_an_event_larger_than_the_tail_is_given_once(before: int) -> None:
-    tail = Tail(START, START, max_bytes=1_000)
+    tail = Tail(START, START, max_bytes=10_000)
     tail.append(events(1, before) + events(before + 1, before + 1, size=5_000))
     large = tail.end
     tail.append(events(before + 2, before + 3))
@@ -96,7 +114,7 @@ def test_an_event_larger_than_the_tail_is_given_once(before: int) -> None:
 
 @given(st.lists(st.lists(st.integers(0, 400), min_size=1, max_size=5), max_size=20), st.integers(1, 7))
 def test_from_every_place_the_rest_is_whole(sizes: list[list[int]], limit: int) -> None:
-    tail = Tail(START, START, max_bytes=1_000)
+    tail = Tail(START, START, max_bytes=10_000)
     seq = 0
     for batch in sizes:
         tail.append(
