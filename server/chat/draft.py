@@ -126,7 +126,7 @@ class Draft:
         self._surrogates = {Text: Surrogates(), Thinking: Surrogates()}
 
     async def settle(self) -> None:
-        """Wait until the append under way is through, or has failed."""
+        """Wait until everything handed over is in the log, or an append has failed."""
         while (append := self._append) is not None:
             await asyncio.wait([append])
             self._end(append)  # its callback may not have come yet

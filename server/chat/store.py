@@ -63,7 +63,7 @@ class Accepted:
 
 @value
 class Unfinished:
-    """An answer that a process before this one was writing."""
+    """An answer that has not ended and that nobody writes any more."""
 
     message: Message
     claim: Claim

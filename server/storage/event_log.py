@@ -161,8 +161,8 @@ class SqliteEventLog:
             if log.events:
                 self._publish(stream, log)
         took = monotonic() - began
-        # To hand them out again at once would leave the loop no time for anything else; and half as often, twice as
-        # much at a time, it costs half. But where chunks are long already, there is nothing to be had by waiting.
+        # If publishing took long, pause before the next commit as long as it took: otherwise the loop would do nothing
+        # else, and half as many commits of twice the size cost half. Long chunks gain nothing from waiting.
         if took > SHORT and average_size(appended) < LONG:
             self.writer.pause = min(took, MAX_PAUSE)
 

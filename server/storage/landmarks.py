@@ -38,8 +38,8 @@ SELECT_BETWEEN = """
 class Landmarks:
     """Gives new rows their keys, and decides. `last` is the last key in the table.
 
-    A log's first event is a landmark here, one in EVERY, and what would be too far behind the last one. To forget is
-    always right: the next event of each log is one, then.
+    Landmarks are: the first event of a log since this object was made or `forget` was called; every event whose seq is
+    a multiple of EVERY; any that would be WINDOW or more keys behind the last one. To forget is always right.
     """
 
     def __init__(self, last: int) -> None:

@@ -98,8 +98,8 @@ class EventLog(Protocol):
     def attach(self, stream: Stream, sink: Sink) -> bool:
         """Hand `sink` whatever is appended from now on, as soon as it is durable, while it takes it.
 
-        When it does not, or the log goes away, `sink` is woken and handed nothing more. False, and
-        nothing is attached, if there is something after `sink.after` already.
+        If `take` returns False, or the log is closed, `sink` is detached and woken once. False, and nothing is
+        attached, if there is something after `sink.after` already.
         """
         ...
 
