@@ -39,7 +39,7 @@ LARGE = 16_384  # characters of an event's body
 LONG = 1_024  # bytes of JSON, of an event
 SHORT = 0.001  # seconds
 MAX_PAUSE = 0.005
-MAX_IDLE = 256  # tails of logs that nobody follows
+MAX_IDLE = 64  # tails of logs that nobody follows
 
 
 class Later(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from server.streaming.events import Cursor, Event
 from server.streaming.log import CursorReset, Sink, Span
 
-MAX_BYTES = 1 << 20  # of memory
+MAX_BYTES = 4 << 20  # of memory
 COPIES = 3  # of an event's JSON: as it is, framed for SSE, and as a line if anybody reads those
 OVERHEAD = 400  # bytes of an event besides: its objects, and what the frame adds
 

@@ -20,6 +20,7 @@ from server.storage.database import Connection, Row, Values
 from server.storage.event_rows import cursor_of, new_run
 from server.streaming.events import Cursor, Entry, Event, encode
 from server.streaming.log import CursorReset, Stream, UnknownStream
+from server.streaming.tail import MAX_BYTES
 from tests.storage.kept import NOON, OWNER, Kept, keep, seqs
 from tests.streaming.following import Collector, following
 
@@ -387,7 +388,7 @@ async def test_a_log_that_expires_while_it_is_loaded_has_no_silent_gap(path: Pat
 async def test_a_reader_between_deletion_and_news_of_it_is_told(kept: Kept, gate: Gate) -> None:
     message = await kept.answer("one", "x" * 100)
     origin = (await kept.log.span(message.stream)).oldest
-    await kept.log.append(message.stream, [entry("x" * 1_200_000), entry()])  # so the table is read, not the tail
+    await kept.log.append(message.stream, [entry("x" * MAX_BYTES), entry()])  # so the table is read, not the tail
     gate.close()
     expiry = asyncio.create_task(kept.store.expire(LATER))
     await gate.durable.wait()  # of idempotency keys
