@@ -23,6 +23,16 @@ export class Outbox {
     this.name = `${prefix}outbox:${session}`;
   }
 
+  /**
+   * The sessions with questions that the server has not confirmed.
+   * @param {object} storage
+   * @param {string} [prefix]
+   */
+  static sessions(storage, prefix = "xionimus:") {
+    const begins = `${prefix}outbox:`;
+    return Object.keys(storage).filter((name) => name.startsWith(begins)).map((name) => name.slice(begins.length));
+  }
+
   /** @returns {Unsent[]} */
   all() {
     return JSON.parse(this.storage.getItem(this.name) ?? "[]");

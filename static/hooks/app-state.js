@@ -1,5 +1,6 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
 import { api, newId } from "../client/index.js";
+import { sendKept } from "./asking.js";
 import { KEPT } from "./kept.js";
 import { paused } from "./playback.js";
 import { lastSession, useStreaming } from "./preferences.js";
@@ -111,10 +112,20 @@ effect(() => {
   setTimeout(list.refresh);
 });
 
-// A chat that begins is not being read yet, so nothing else says that its first question can be sent now.
+// A chat that begins is not being read yet, and neither is one that is not in view: nothing else says that their
+// questions can be sent now. The same key goes with every attempt, so other tabs may send them too.
 effect(() => {
-  if (list.answers.value) untracked(() => store.value.asking.retry());
+  const count = list.answers.value;
+  if (count) untracked(() => sendAll(count === 1));
 });
+
+/** @param {boolean} isStart */
+function sendAll(isStart) {
+  const inView = store.value;
+  inView.asking.retry();
+  const isLeftOut = (/** @type {string} */ id) => id === inView.id || list.isBeingDeleted(id);
+  sendKept(isLeftOut, { isStart, onAccepted: () => void list.changed() });
+}
 
 effect(() => {
   const { active, hear } = { active: store.value.active.value, hear: store.value.hear.bind(store.value) };

@@ -66,6 +66,8 @@ export class Asking {
   /** The server can be reached again: those that failed only because it could not be. */
   async retry() {
     await confirmed;
+    const kept = this.outbox.all().map(({ key }) => key); // another tab may have sent or discarded some
+    this.unsent.value = this.unsent.value.filter(({ key }) => kept.includes(key));
     for (const unsent of this.unsent.value) if (unsent.passing) this.attempt(unsent);
   }
 
@@ -91,6 +93,19 @@ export class Asking {
   /** @param {string[]} messages answers being written, or waiting to be */
   stop(messages) {
     return trying("Not stopped.", () => Promise.all(messages.map(api.cancel)));
+  }
+}
+
+/**
+ * The server answers: send what waits in the chats that are not in view.
+ * @param {(session: string) => boolean} isLeftOut
+ * @param {{isStart: boolean, onAccepted: () => void}} options at the start also what a reload interrupted
+ */
+export function sendKept(isLeftOut, { isStart, onAccepted }) {
+  for (const session of Outbox.sessions(localStorage, KEPT).filter((each) => !isLeftOut(each))) {
+    const asking = new Asking(session, onAccepted);
+    if (isStart) asking.resume();
+    asking.retry();
   }
 }
 

@@ -1,6 +1,6 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
-import { api, isUnauthorized } from "../client/index.js";
-import { cache } from "./kept.js";
+import { Outbox, api, isUnauthorized } from "../client/index.js";
+import { KEPT, cache } from "./kept.js";
 import { onNote, tellTabs } from "./notes.js";
 import { confirmOwner, signedOut } from "./owner.js";
 import { trying } from "./trouble.js";
@@ -21,6 +21,9 @@ const deleting = signal(/** @type {Map<string, {title: string, timer: number}>} 
 
 export const listed = computed(() => sessions.value.filter((session) => !deleting.value.has(session.id)));
 export const removable = computed(() => [...deleting.value].map(([id, { title }]) => ({ id, title })).at(-1) ?? null);
+
+/** @param {string} id */
+export const isBeingDeleted = (id) => deleting.value.has(id);
 
 /** How often the server has answered. */
 export const answers = signal(0);
@@ -96,10 +99,17 @@ export function undoRemove(id) {
 /** @param {string} id */
 async function carryOut(id, keepalive = false) {
   cache.forgetHistory(id);
-  await trying("Not deleted.", () => api.deleteSession(id, { keepalive }));
+  if (keepalive) forgetUnsent(id); // nobody will be here to do it
+  await trying("Not deleted.", async () => {
+    await api.deleteSession(id, { keepalive });
+    forgetUnsent(id);
+  });
   await changed();
   undoRemove(id);
 }
+
+/** A question sent later would begin the chat anew. @param {string} id */
+const forgetUnsent = (id) => new Outbox(localStorage, id, KEPT).keep([]);
 
 effect(() => {
   searched.value;

@@ -5,6 +5,7 @@ import {
 import { Asking } from "./asking.js";
 import { cache } from "./kept.js";
 import { reading } from "./reading.js";
+import { changed } from "./session-list.js";
 
 /** @import { Accepted } from "../client/types.js" */
 /** @import { Spoken } from "../client/conversation.js" */
@@ -264,6 +265,7 @@ export class SessionStore {
 
   /** @param {Accepted} accepted */
   accept(accepted) {
+    if (this.closing.signal.aborted) return changed(); // another chat is in view by now
     this.missing.value = false;
     if (this.conversation.cursor !== null) return this.conversation.accept(accepted);
     const { user_message, message, cursor } = accepted;

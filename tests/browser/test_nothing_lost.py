@@ -193,6 +193,53 @@ def test_so_is_the_first_question_of_a_chat(at_own_server: Person, own_server: S
     expect(person.questions).to_have_count(1)
 
 
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_a_question_is_sent_though_another_chat_is_in_view(
+    at_own_server: Person, own_server: ServerProcess, reloaded: bool
+) -> None:
+    person, page = at_own_server, at_own_server.page
+    person.ask("begun", model="echo")
+    person.see("begun")
+    person.see_the_end()
+    begun = person.session
+    person.until_page_is_kept()
+    own_server.kill()
+    promise = page.get_by_text("It will be sent when the server is back.")
+    person.ask("and then", model="echo")
+    expect(promise).to_be_visible()
+    person.button("New chat").click()
+    person.ask(f"only in the outbox, {reloaded}", model="echo")
+    expect(promise).to_be_visible()
+    person.button("New chat").click()
+    if reloaded:
+        page.reload()
+    own_server.start()
+    expect(page.locator(".session", has_text=f"only in the outbox, {reloaded}")).to_be_visible(timeout=20_000)
+    person.until("() => !Object.keys(localStorage).some((name) => name.includes('outbox'))")
+    messages = httpx.get(f"{own_server.url}/api/sessions/{begun}/messages").json()["messages"]
+    assert [message["content"] for message in messages if message["role"] == "user"] == ["begun", "and then"]
+
+
+def test_a_question_waiting_in_a_deleted_chat_does_not_bring_it_back(
+    person: Person, page: Page, page_server: ServerProcess
+) -> None:
+    person.ask("to go", model="echo")
+    person.see("to go")
+    person.see_the_end()
+    session = person.session
+    lose_questions(page)
+    person.ask("never sent", model="echo")
+    expect(page.get_by_text("It will be sent when the server is back.")).to_be_visible()
+    row = page.locator(".session.current")
+    row.hover()
+    row.get_by_title("Delete").click()
+    page.goto("about:blank")
+    page.unroute(SENDS)
+    person.open()
+    page.wait_for_timeout(500)
+    assert httpx.get(f"{page_server.url}/api/sessions/{session}").status_code == 404
+
+
 def test_a_question_that_was_discarded_comes_back_if_one_likes(person: Person, page: Page) -> None:
     lose_questions(page)
     person.ask("once more, please", model="echo")
