@@ -13,6 +13,7 @@ export { Conversation } from "./conversation.js";
 export { Cut, ProblemError, Unreachable, isNotFound, isPassing, isUnauthorized, sentenceOf } from "./errors.js";
 export { follow } from "./follow.js";
 export { newId } from "./ids.js";
+export { browserKeeper, tabKeeper } from "./keeper.js";
 export { Ladder } from "./ladder.js";
 export { Outbox } from "./outbox.js";
 export { probe, verdict } from "./probe.js";

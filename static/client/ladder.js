@@ -1,5 +1,5 @@
 /** @typedef {"sse" | "ndjson" | "poll"} Rung */
-/** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Keeper */
+/** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Keeping a Storage, or a Keeper */
 
 /** @type {Rung[]} */
 export const RUNGS = ["sse", "ndjson", "poll"];
@@ -10,7 +10,7 @@ const KEY = "xionimus:ladder";
 
 /** Which way of reading works on this network; what was found is remembered for ten minutes. */
 export class Ladder {
-  /** @param {{storage?: Keeper, clock?: () => number}} [options] */
+  /** @param {{storage?: Keeping, clock?: () => number}} [options] */
   constructor({ storage, clock = Date.now } = {}) {
     this.storage = storage;
     this.clock = clock;

@@ -1,5 +1,6 @@
 /** @import { Problem, Question } from "./types.js" */
-/** @import { Keeper } from "./ladder.js" */
+/** @import { Keeper } from "./keeper.js" */
+/** @import { Keeping } from "./ladder.js" */
 
 /**
  * @typedef {object} Unsent
@@ -14,7 +15,7 @@
 /** Questions that the server has not confirmed yet. They survive a reload. */
 export class Outbox {
   /**
-   * @param {Keeper} storage
+   * @param {Keeping} storage
    * @param {string} session
    * @param {string} [prefix] of the name under which they are kept: one's own where people share a browser
    */
@@ -25,12 +26,12 @@ export class Outbox {
 
   /**
    * The sessions with questions that the server has not confirmed.
-   * @param {object} storage
+   * @param {Keeper} storage
    * @param {string} [prefix]
    */
   static sessions(storage, prefix = "xionimus:") {
     const begins = `${prefix}outbox:`;
-    return Object.keys(storage).filter((name) => name.startsWith(begins)).map((name) => name.slice(begins.length));
+    return storage.keys().filter((name) => name.startsWith(begins)).map((name) => name.slice(begins.length));
   }
 
   /** @returns {Unsent[]} */

@@ -50,7 +50,7 @@ export class SharedReading {
     this.makeLeader = () =>
       new Leader({ choice, ladder, alarm: this.alarm, announce: (announcement) => this.announce(announcement) });
     this.channel?.addEventListener("message", ({ data }) => this.hear(data));
-    if (this.locks) setInterval(() => this.census(), CENSUS_EVERY);
+    this.counting = this.locks ? setInterval(() => this.census(), CENSUS_EVERY) : undefined;
     if (this.locks) this.enlist();
     else this.lead();
   }
@@ -157,14 +157,24 @@ export class SharedReading {
 
   /** @param {LockOptions} [options] */
   async enlist(options = {}) {
-    this.locks.request(this.tabLock + this.tab, { ifAvailable: true }, (lock) => lock && new Promise(() => {}));
+    const held = { ifAvailable: true };
+    this.locks.request(this.tabLock + this.tab, held, (lock) => lock && new Promise(() => {})).catch(() => {});
     try {
       await this.locks.request(this.leaderLock, options, () => this.lead());
-    } catch {
+    } catch (error) {
+      if (/** @type {Error} */ (error).name !== "AbortError") return this.readAlone();
       this.leader?.stop(); // another tab took over, because this one did not answer
       this.leader = null;
       this.enlist();
     }
+  }
+
+  /** Where the browser's storage is blocked, so are its locks; asking for them again would never end. */
+  readAlone() {
+    clearInterval(this.counting);
+    this.channel?.close();
+    this.channel = null;
+    if (!this.leader) this.lead();
   }
 
   /** Never resolves: the lock is held until the tab is gone. */

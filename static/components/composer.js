@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { browserKeeper } from "../client/index.js";
 import { isComposing } from "../hooks/composing.js";
 import { KEPT } from "../hooks/kept.js";
 import { catchUp, paused } from "../hooks/playback.js";
@@ -67,19 +68,19 @@ function useDraft(session) {
   const key = draftKey(session);
   const [, render] = useState(0);
   const draft = useRef({ key: "", text: "" });
-  if (draft.current.key !== key) draft.current = { key, text: localStorage.getItem(key) ?? "" };
+  if (draft.current.key !== key) draft.current = { key, text: browserKeeper.getItem(key) ?? "" };
   useEffect(() => {
     // Another tab has sent its text, which was kept last: now this one is.
     const onStorage = (/** @type {StorageEvent} */ event) => {
       const { text } = draft.current;
-      if (event.key === key && event.newValue === null && text) localStorage.setItem(key, text);
+      if (event.key === key && event.newValue === null && text) browserKeeper.setItem(key, text);
     };
     addEventListener("storage", onStorage);
     return () => removeEventListener("storage", onStorage);
   }, [key]);
   const keep = (/** @type {string} */ text) => {
-    if (text) localStorage.setItem(key, text);
-    else if (localStorage.getItem(key) === draft.current.text) localStorage.removeItem(key);
+    if (text) browserKeeper.setItem(key, text);
+    else if (browserKeeper.getItem(key) === draft.current.text) browserKeeper.removeItem(key);
     draft.current = { key, text };
     render((count) => count + 1);
   };

@@ -1,5 +1,5 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
-import { api, newId } from "../client/index.js";
+import { api, newId, tabKeeper } from "../client/index.js";
 import { sendKept } from "./asking.js";
 import { KEPT } from "./kept.js";
 import { paused } from "./playback.js";
@@ -22,7 +22,7 @@ const FRESH = `${KEPT}fresh`;
 const fresh = new Set();
 
 /** Those and the last one in use: if the server does not know them, they are new. It survives a reload. */
-const expected = new Set(JSON.parse(sessionStorage.getItem(FRESH) ?? "[]"));
+const expected = new Set(JSON.parse(tabKeeper.getItem(FRESH) ?? "[]"));
 
 /** The session in view; its id is the address's fragment, so that it can be reloaded, kept and shared between tabs. */
 export const currentId = signal(idInAddress());
@@ -51,7 +51,7 @@ function freshId() {
 /** @param {string} id */
 function expect(id) {
   expected.add(id);
-  sessionStorage.setItem(FRESH, JSON.stringify([...expected].slice(-EXPECTED)));
+  tabKeeper.setItem(FRESH, JSON.stringify([...expected].slice(-EXPECTED)));
 }
 
 /** A fresh id is new only once: whoever comes back to it may have asked something. @param {string} id */

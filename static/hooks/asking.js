@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { Outbox, ProblemError, api, isPassing, isUnauthorized, newId } from "../client/index.js";
+import { Outbox, ProblemError, api, browserKeeper, isPassing, isUnauthorized, newId } from "../client/index.js";
 import { KEPT } from "./kept.js";
 import { confirmed, signedOut } from "./owner.js";
 import * as preferences from "./preferences.js";
@@ -18,7 +18,7 @@ export class Asking {
   constructor(session, onAccepted) {
     this.session = session;
     this.onAccepted = onAccepted;
-    this.outbox = new Outbox(localStorage, session, KEPT);
+    this.outbox = new Outbox(browserKeeper, session, KEPT);
     this.unsent = signal(this.outbox.all());
   }
 
@@ -102,7 +102,7 @@ export class Asking {
  * @param {{isStart: boolean, onAccepted: () => void}} options at the start also what a reload interrupted
  */
 export function sendKept(isLeftOut, { isStart, onAccepted }) {
-  for (const session of Outbox.sessions(localStorage, KEPT).filter((each) => !isLeftOut(each))) {
+  for (const session of Outbox.sessions(browserKeeper, KEPT).filter((each) => !isLeftOut(each))) {
     const asking = new Asking(session, onAccepted);
     if (isStart) asking.resume();
     asking.retry();

@@ -1,4 +1,5 @@
 import { signal } from "@preact/signals";
+import { browserKeeper, tabKeeper } from "../client/index.js";
 
 const LAST = "xionimus:owner";
 const TRIED = "xionimus:became";
@@ -31,20 +32,20 @@ export function confirmOwner(name) {
 }
 
 /** The page is nobody's any more. */
-export const disown = () => localStorage.removeItem(LAST);
+export const disown = () => browserKeeper.removeItem(LAST);
 
 /** Somebody else has signed in: the page is theirs from now on. @param {string} name */
 function makeWay(name) {
-  if (sessionStorage.getItem(TRIED) === name) return; // once is enough, whatever the page says
-  sessionStorage.setItem(TRIED, name);
+  if (tabKeeper.getItem(TRIED) === name) return; // once is enough, whatever the page says
+  tabKeeper.setItem(TRIED, name);
   location.replace("/"); // without the fragment, which names a chat of the other's
 }
 
-if (sessionStorage.getItem(TRIED) === owner) sessionStorage.removeItem(TRIED);
-localStorage.setItem(LAST, owner);
+if (tabKeeper.getItem(TRIED) === owner) tabKeeper.removeItem(TRIED);
+browserKeeper.setItem(LAST, owner);
 addEventListener("storage", ({ key, newValue }) => {
   if (key === LAST && newValue && newValue !== owner) makeWay(newValue);
 });
 addEventListener("pageshow", ({ persisted }) => {
-  if (persisted && localStorage.getItem(LAST) !== owner) location.reload();
+  if (persisted && browserKeeper.getItem(LAST) !== owner) location.reload();
 });

@@ -1,4 +1,5 @@
 import { effect, signal } from "@preact/signals";
+import { browserKeeper } from "../client/index.js";
 import { KEPT } from "./kept.js";
 
 /** @typedef {"system" | "light" | "dark"} Theme */
@@ -13,7 +14,7 @@ import { KEPT } from "./kept.js";
 function kept(name, initial) {
   const key = KEPT + name;
   const value = signal(read(key, initial));
-  effect(() => localStorage.setItem(key, JSON.stringify(value.value)));
+  effect(() => browserKeeper.setItem(key, JSON.stringify(value.value)));
   addEventListener("storage", (event) => {
     if (event.key === key) value.value = read(key, initial);
   });
@@ -28,7 +29,7 @@ function kept(name, initial) {
  */
 function read(key, initial) {
   try {
-    return JSON.parse(localStorage.getItem(key) ?? "") ?? initial;
+    return JSON.parse(browserKeeper.getItem(key) ?? "") ?? initial;
   } catch {
     return initial;
   }
@@ -70,8 +71,8 @@ export function setKeepKeys(keep) {
 }
 
 function keepOrForgetKeys() {
-  if (keepKeys.value) localStorage.setItem(KEYS, JSON.stringify(keys.value));
-  else localStorage.removeItem(KEYS);
+  if (keepKeys.value) browserKeeper.setItem(KEYS, JSON.stringify(keys.value));
+  else browserKeeper.removeItem(KEYS);
 }
 
 addEventListener("storage", ({ key, oldValue, newValue }) => {

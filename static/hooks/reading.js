@@ -1,12 +1,12 @@
 import { signal } from "@preact/signals";
-import { Ladder, SharedReading } from "../client/index.js";
+import { Ladder, SharedReading, browserKeeper } from "../client/index.js";
 import { KEPT } from "./kept.js";
 import { preferWebSocket } from "./preferences.js";
 
 /** Whether the browser believes to have a network. */
 export const online = signal(navigator.onLine);
 
-export const ladder = new Ladder({ storage: localStorage });
+export const ladder = new Ladder({ storage: browserKeeper });
 
 /** The one reader that this browser's tabs share. */
 export const reading = new SharedReading({ name: KEPT, ladder, choice: () => (preferWebSocket.value ? "websocket" : null) });

@@ -1,5 +1,5 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
-import { Outbox, api, isUnauthorized } from "../client/index.js";
+import { Outbox, api, browserKeeper, isUnauthorized } from "../client/index.js";
 import { KEPT, cache } from "./kept.js";
 import { onNote, tellTabs } from "./notes.js";
 import { confirmOwner, signedOut } from "./owner.js";
@@ -109,7 +109,7 @@ async function carryOut(id, keepalive = false) {
 }
 
 /** A question sent later would begin the chat anew. @param {string} id */
-const forgetUnsent = (id) => new Outbox(localStorage, id, KEPT).keep([]);
+const forgetUnsent = (id) => new Outbox(browserKeeper, id, KEPT).keep([]);
 
 effect(() => {
   searched.value;

@@ -1,4 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
+import { tabKeeper } from "../client/index.js";
 import { KEPT } from "./kept.js";
 
 /** @typedef {{id: string, offset: number}} ReadingPlace a message, and how far its top is from the window's */
@@ -22,15 +23,15 @@ export function usePlaceKept({ session, scroller, isAway, isLoaded, letGo }) {
   useEffect(() => {
     if (!isLoaded || hasReturned.current) return;
     hasReturned.current = true;
-    const place = JSON.parse(sessionStorage.getItem(key(session)) ?? "null");
+    const place = JSON.parse(tabKeeper.getItem(key(session)) ?? "null");
     if (place && scroller.current) comeBack(scroller.current, place, letGo);
   }, [isLoaded]);
   useEffect(() => {
     const element = /** @type {HTMLElement} */ (scroller.current);
     const keep = () => {
       const place = isAway.value ? placeIn(element) : null;
-      if (place) sessionStorage.setItem(key(session), JSON.stringify(place));
-      else sessionStorage.removeItem(key(session));
+      if (place) tabKeeper.setItem(key(session), JSON.stringify(place));
+      else tabKeeper.removeItem(key(session));
     };
     element.addEventListener("scrollend", keep);
     return () => element.removeEventListener("scrollend", keep);

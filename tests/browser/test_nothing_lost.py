@@ -240,6 +240,69 @@ def test_a_question_waiting_in_a_deleted_chat_does_not_bring_it_back(
     assert httpx.get(f"{page_server.url}/api/sessions/{session}").status_code == 404
 
 
+BLOCK = """{
+    const refuse = () => { throw new DOMException("denied", "SecurityError"); };
+    for (const name of ["localStorage", "sessionStorage"]) Object.defineProperty(window, name, { get: refuse });
+    IDBFactory.prototype.open = refuse;
+    LockManager.prototype.request = LockManager.prototype.query = async () => refuse();
+}"""
+FILL = """() => {
+    for (const storage of [localStorage, sessionStorage]) {
+        let [text, count] = ["x".repeat(1 << 20), 0];
+        while (text) {
+            try {
+                storage.setItem(`filled ${count++}`, text);
+            } catch {
+                text = text.slice(text.length >> 1 || 1);
+            }
+        }
+    }
+}"""
+
+
+def test_who_blocks_the_browsers_storage_can_ask(context: BrowserContext, page_server: ServerProcess) -> None:
+    context.add_init_script(BLOCK)
+    person = Person(context.new_page(), page_server.url)
+    person.ask("without a storage", model="echo")
+    person.see("without a storage")
+    person.see_the_end()
+    lose_questions(person.page)
+    person.ask("kept meanwhile", model="echo")
+    expect(person.page.get_by_text("Not sent.")).to_be_visible()
+    person.composer.fill("a draft")
+    person.button("New chat").click()
+    expect(person.composer).to_have_value("")
+    person.page.go_back()
+    expect(person.composer).to_have_value("a draft")
+    person.page.wait_for_timeout(5_500)  # the tabs are counted every five seconds
+    person.page.unroute(SENDS)
+    person.button("Try again").click()
+    person.see("kept meanwhile")
+    person.assert_nothing_broke()
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_full_storage_loses_nothing(context: BrowserContext, page_server: ServerProcess, when: str) -> None:
+    page = context.new_page()
+    page.goto(f"{page_server.url}/healthz")
+    if when == "before":
+        page.evaluate(FILL)
+    person = Person(page, page_server.url)
+    if when == "meanwhile":
+        page.evaluate(FILL)
+    lose_questions(page)
+    person.choose("echo")
+    person.composer.press_sequentially("Is there room?")
+    expect(person.composer).to_have_value("Is there room?")
+    person.composer.press("Enter")
+    expect(page.get_by_text("Not sent.")).to_be_visible()
+    page.unroute(SENDS)
+    person.button("Try again").click()
+    person.see("Is there room?")
+    expect(person.questions).to_have_count(1)
+    person.assert_nothing_broke()
+
+
 def test_a_question_that_was_discarded_comes_back_if_one_likes(person: Person, page: Page) -> None:
     lose_questions(page)
     person.ask("once more, please", model="echo")
