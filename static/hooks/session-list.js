@@ -16,11 +16,17 @@ export const sessions = signal(/** @type {Session[]} */ ([]));
 export const hasMore = signal(false);
 export const searched = signal("");
 
-/** Sessions whose deletion can still be taken back, with the timer that will carry it out. */
-const deleting = signal(/** @type {Map<string, {title: string, timer: number}>} */ (new Map()));
+/**
+ * Sessions that are not to be seen any more, with the timer that carries their deletion out; it can be taken back
+ * until it is under way.
+ */
+const deleting = signal(/** @type {Map<string, {title: string, timer: number, isUnderWay?: boolean}>} */ (new Map()));
 
 export const listed = computed(() => sessions.value.filter((session) => !deleting.value.has(session.id)));
-export const removable = computed(() => [...deleting.value].map(([id, { title }]) => ({ id, title })).at(-1) ?? null);
+export const removable = computed(() => {
+  const [id, last] = [...deleting.value].filter(([, { isUnderWay }]) => !isUnderWay).at(-1) ?? [];
+  return id && last ? { id, title: last.title } : null;
+});
 
 /** @param {string} id */
 export const isBeingDeleted = (id) => deleting.value.has(id);
@@ -92,12 +98,21 @@ export function remove({ id, title }) {
 
 /** @param {string} id */
 export function undoRemove(id) {
+  if (!deleting.value.get(id)?.isUnderWay) stopDeleting(id);
+}
+
+/** @param {string} id */
+function stopDeleting(id) {
   clearTimeout(deleting.value.get(id)?.timer);
   deleting.value = new Map([...deleting.value].filter(([each]) => each !== id));
 }
 
 /** @param {string} id */
 async function carryOut(id, keepalive = false) {
+  const entry = deleting.value.get(id);
+  if (!entry) return;
+  clearTimeout(entry.timer);
+  deleting.value = new Map(deleting.value).set(id, { ...entry, isUnderWay: true });
   cache.forgetHistory(id);
   if (keepalive) forgetUnsent(id); // nobody will be here to do it
   await trying("Not deleted.", async () => {
@@ -105,7 +120,7 @@ async function carryOut(id, keepalive = false) {
     forgetUnsent(id);
   });
   await changed();
-  undoRemove(id);
+  stopDeleting(id);
 }
 
 /** A question sent later would begin the chat anew. @param {string} id */

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.person import Person
 from tests.serving import ServerProcess
@@ -64,6 +64,32 @@ def test_a_deletion_can_be_undone_for_a_while(person: Person, page: Page, page_s
     expect(row).to_be_hidden()
     with page.expect_response(lambda response: response.request.method == "DELETE"):
         page.clock.fast_forward(6_000)
+    assert httpx.get(f"{page_server.url}/api/sessions/{session}").status_code == 404
+
+
+def test_a_deletion_under_way_is_not_offered_to_be_undone(
+    person: Person, page: Page, page_server: ServerProcess
+) -> None:
+    session = ask_over_http(page_server, f"On its way {uuid.uuid4().hex}")
+    page.clock.install()
+    page.reload()
+    row = page.locator(".session", has_text="On its way").first
+    row.hover()
+    row.get_by_title("Delete").click()
+    expect(person.button("Undo")).to_be_visible()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(f"**/api/sessions/{session}", hold)
+    page.clock.fast_forward(6_000)
+    expect(person.button("Undo")).to_be_hidden()
+    expect(row).to_be_hidden()
+    with page.expect_response(lambda response: response.request.method == "DELETE"):
+        held[0].continue_()
+    page.clock.fast_forward(1_000)
+    expect(row).to_be_hidden()
     assert httpx.get(f"{page_server.url}/api/sessions/{session}").status_code == 404
 
 
