@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import { Outbox, ProblemError, api, browserKeeper, isPassing, isUnauthorized, newId } from "../client/index.js";
 import { KEPT } from "./kept.js";
+import { once } from "./once.js";
 import { confirmed, signedOut } from "./owner.js";
 import * as preferences from "./preferences.js";
 import { trying } from "./trouble.js";
@@ -85,9 +86,12 @@ export class Asking {
 
   /** @param {string} message the answer, or the question, to answer again */
   regenerate(message) {
-    return trying("No new answer.", async () => {
-      this.onAccepted(await api.regenerate(message, { ...how(), api_keys: preferences.keys.value }, newId()));
-    });
+    // The second click may well be on the new answer's own button.
+    return once(`regenerate in ${this.session}`, () =>
+      trying("No new answer.", async () => {
+        this.onAccepted(await api.regenerate(message, { ...how(), api_keys: preferences.keys.value }, newId()));
+      }),
+    );
   }
 
   /** @param {string[]} messages answers being written, or waiting to be */

@@ -2,6 +2,7 @@ import { computed, effect, signal, untracked } from "@preact/signals";
 import { Outbox, api, browserKeeper, isUnauthorized } from "../client/index.js";
 import { KEPT, cache } from "./kept.js";
 import { onNote, tellTabs } from "./notes.js";
+import { once } from "./once.js";
 import { confirmOwner, signedOut } from "./owner.js";
 import { trying } from "./trouble.js";
 
@@ -66,12 +67,14 @@ function refreshIfSeen() {
 }
 
 export function loadMore() {
-  return trying("The list ends here for now.", async () => {
-    const last = sessions.value.at(-1);
-    const found = await api.listSessions({ q: searched.value, before: last?.id, limit: 50 });
-    sessions.value = [...sessions.value, ...found.sessions];
-    hasMore.value = found.has_more;
-  });
+  return once("more sessions", () =>
+    trying("The list ends here for now.", async () => {
+      const last = sessions.value.at(-1);
+      const found = await api.listSessions({ q: searched.value, before: last?.id, limit: 50 });
+      sessions.value = [...sessions.value, ...found.sessions];
+      hasMore.value = found.has_more;
+    }),
+  );
 }
 
 /** Tell this tab and the others that the list has changed. */

@@ -4,6 +4,7 @@ import {
 } from "../client/index.js";
 import { Asking } from "./asking.js";
 import { cache } from "./kept.js";
+import { once } from "./once.js";
 import { reading } from "./reading.js";
 import { changed } from "./session-list.js";
 
@@ -260,7 +261,7 @@ export class SessionStore {
    * @param {Spoken} answer
    */
   goOn({ id, provider, model }) {
-    return this.asking.send(GO_ON, id, { provider, model });
+    return once(`go on ${id}`, () => this.asking.send(GO_ON, id, { provider, model }));
   }
 
   /** @param {Accepted} accepted */

@@ -6,7 +6,8 @@ import json
 import re
 
 import httpx
-from playwright.sync_api import BrowserContext, Page, expect
+import pytest
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.person import END_OF_DEMO, Person
 from tests.serving import ServerProcess
@@ -48,6 +49,38 @@ def test_answer_again_stands_beside_the_first_one(person: Person) -> None:
     expect(person.text).to_have_text("one two three")
     person.button("Next version of this answer").click()
     person.see("This is a demonstration")
+
+
+@pytest.mark.parametrize("delay", [0, 700])
+def test_a_double_click_asks_once(person: Person, page: Page, page_server: ServerProcess, delay: int) -> None:
+    def asked() -> int:
+        return len(httpx.get(f"{page_server.url}/api/sessions/{person.session}/messages").json()["messages"])
+
+    def be_slow(route: Route) -> None:
+        page.wait_for_timeout(delay)
+        route.continue_()
+
+    person.ask("one two three", model="echo")
+    person.see("one two three")
+    person.see_the_end()
+    page.route(re.compile(r"/(regenerate|messages)$"), be_slow)
+    person.button("Answer again").dblclick()
+    expect(page.locator(".branches")).to_contain_text("2")
+    page.wait_for_timeout(700)
+    assert asked() == 3
+    person.choose("demo")
+    person.button("Answer again").click()
+    person.see("No AI is answering")
+    person.button("Stop").click()
+    person.button("Continue").dblclick()
+    expect(person.questions).to_have_count(2)
+    page.wait_for_timeout(700)
+    assert asked() == 6
+    person.button("Stop").click()
+    person.button("Try again").last.dblclick()
+    expect(person.button("Stop")).to_be_visible()
+    page.wait_for_timeout(700)
+    assert asked() == 7
 
 
 def test_an_edited_question_is_a_branch(person: Person, page: Page) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from playwright.sync_api import Page, Route, expect
@@ -42,6 +43,30 @@ def test_a_chat_is_renamed(person: Person, page: Page, page_server: ServerProces
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("New name")
     assert httpx.get(f"{page_server.url}/api/sessions/{session}").json()["title"] == "New name"
+
+
+def test_a_double_click_shows_more_chats_once(person: Person, page: Page) -> None:
+    def chat(number: int) -> dict[str, object]:
+        at = "2026-01-01T00:00:00Z"
+        return {"id": f"chat-{number}", "title": f"Chat {number}", "created_at": at, "updated_at": at, "active": []}
+
+    def listed(route: Route) -> None:
+        asked = parse_qs(urlsplit(route.request.url).query)
+        limit = int(asked["limit"][0])
+        first = int(asked["before"][0].removeprefix("chat-")) + 1 if "before" in asked else 0
+        assert limit <= 500
+        chats = [chat(number) for number in range(first, min(first + limit, 620))]
+        route.fulfill(json={"sessions": chats, "has_more": first + limit < 620, "owner": "local"})
+
+    page.route("**/api/sessions?*", listed)
+    page.reload()
+    more = person.button("Show more")
+    more.dblclick()
+    rows = page.locator(".session")
+    expect(rows).to_have_count(100)
+    page.wait_for_timeout(600)
+    expect(rows).to_have_count(100)
+    assert len(set(page.evaluate("[...document.querySelectorAll('.session a')].map((link) => link.hash)"))) == 100
 
 
 def test_a_deletion_can_be_undone_for_a_while(person: Person, page: Page, page_server: ServerProcess) -> None:
