@@ -8,6 +8,7 @@ import { trying } from "./trouble.js";
 
 /** @import { Session } from "../client/types.js" */
 
+const MOST = 500; // chats that the server lists at once
 const UNDO_FOR = 6_000;
 const QUICKLY = 2_500; // between looks while something is being written
 const CALMLY = 30_000;
@@ -37,6 +38,7 @@ export const answers = signal(0);
 
 let timer = 0;
 let asked = 0;
+let listedFor = ""; // what was searched for
 
 /** Read the list, now and then again: more often while an answer is being written somewhere. */
 export async function refresh() {
@@ -44,11 +46,15 @@ export async function refresh() {
   const turn = ++asked;
   let pause = UNREACHED;
   try {
-    const found = await api.listSessions({ q: searched.value, limit: Math.max(50, sessions.value.length) });
+    const q = searched.value;
+    const limit = Math.min(MOST, Math.max(50, sessions.value.length));
+    const found = await api.listSessions({ q, limit });
     if (turn !== asked) return;
     if (!confirmOwner(found.owner)) return;
-    sessions.value = found.sessions;
-    hasMore.value = found.has_more;
+    const behind = found.has_more && q === listedFor ? listedBehind(found.sessions) : [];
+    listedFor = q;
+    sessions.value = [...found.sessions, ...behind];
+    hasMore.value = behind.length ? hasMore.value : found.has_more;
     pause = isBusy() ? QUICKLY : CALMLY;
     answers.value += 1;
     if (!searched.value) cache.keepSessions(found.sessions);
@@ -58,6 +64,16 @@ export async function refresh() {
   } finally {
     if (turn === asked) timer = window.setTimeout(refreshIfSeen, pause);
   }
+}
+
+/**
+ * What was listed before and is older than the page that has just been read.
+ * @param {Session[]} page
+ */
+function listedBehind(page) {
+  const read = new Set(page.map(({ id }) => id));
+  const end = Date.parse(page[page.length - 1].updated_at);
+  return sessions.value.filter(({ id, updated_at }) => !read.has(id) && Date.parse(updated_at) <= end);
 }
 
 const isBusy = () => sessions.value.some((session) => session.active.length > 0);
@@ -121,6 +137,7 @@ async function carryOut(id, keepalive = false) {
   await trying("Not deleted.", async () => {
     await api.deleteSession(id, { keepalive });
     forgetUnsent(id);
+    sessions.value = sessions.value.filter((session) => session.id !== id);
   });
   await changed();
   stopDeleting(id);

@@ -45,21 +45,48 @@ def test_a_chat_is_renamed(person: Person, page: Page, page_server: ServerProces
     assert httpx.get(f"{page_server.url}/api/sessions/{session}").json()["title"] == "New name"
 
 
-def test_a_double_click_shows_more_chats_once(person: Person, page: Page) -> None:
-    def chat(number: int) -> dict[str, object]:
-        at = "2026-01-01T00:00:00Z"
-        return {"id": f"chat-{number}", "title": f"Chat {number}", "created_at": at, "updated_at": at, "active": []}
+def list_many(page: Page) -> list[str]:
+    """620 chats, the newest first, of which any may be changed."""
+    titles = [f"Chat {number}" for number in range(620)]
 
     def listed(route: Route) -> None:
         asked = parse_qs(urlsplit(route.request.url).query)
         limit = int(asked["limit"][0])
+        if limit > 500:
+            return route.fulfill(status=422, json={"code": "invalid_request", "status": 422, "title": "Too many"})
         first = int(asked["before"][0].removeprefix("chat-")) + 1 if "before" in asked else 0
-        assert limit <= 500
-        chats = [chat(number) for number in range(first, min(first + limit, 620))]
-        route.fulfill(json={"sessions": chats, "has_more": first + limit < 620, "owner": "local"})
+        chats = []
+        for number, title in list(enumerate(titles))[first : first + limit]:
+            at = f"2026-01-01T{23 - number // 60:02}:{59 - number % 60:02}:00Z"
+            chats.append({"id": f"chat-{number}", "title": title, "created_at": at, "updated_at": at, "active": []})
+        return route.fulfill(json={"sessions": chats, "has_more": first + limit < 620, "owner": "local"})
 
     page.route("**/api/sessions?*", listed)
     page.reload()
+    return titles
+
+
+def test_a_long_list_is_kept_up_to_date(person: Person, page: Page) -> None:
+    titles = list_many(page)
+    rows = page.locator(".session")
+    for count in range(50, 600, 50):
+        expect(rows).to_have_count(count)
+        person.button("Show more").click()
+        page.wait_for_timeout(550)  # what follows sooner is a double click
+    expect(rows).to_have_count(600)
+    titles[3] = "Another title"
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(rows.nth(3)).to_contain_text("Another title")
+    expect(rows).to_have_count(600)
+    person.button("Show more").click()
+    expect(rows).to_have_count(620)
+    expect(person.button("Show more")).to_be_hidden()
+    page.get_by_label("Search chats").fill("something")
+    expect(rows).to_have_count(500)
+
+
+def test_a_double_click_shows_more_chats_once(person: Person, page: Page) -> None:
+    list_many(page)
     more = person.button("Show more")
     more.dblclick()
     rows = page.locator(".session")
