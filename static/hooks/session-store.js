@@ -1,9 +1,10 @@
 import { computed, signal } from "@preact/signals";
 import {
   Backoff, Conversation, ProblemError, api, groupSiblings, isNotFound, newestBelow, pathTo, sleep,
+  tabKeeper,
 } from "../client/index.js";
 import { Asking } from "./asking.js";
-import { cache } from "./kept.js";
+import { KEPT, cache } from "./kept.js";
 import { once } from "./once.js";
 import { reading } from "./reading.js";
 import { changed } from "./session-list.js";
@@ -21,7 +22,7 @@ import { changed } from "./session-list.js";
  */
 
 const PAGE = 50;
-const KEPT = 60; // messages in the browser's own cache
+const CACHED = 60; // messages in the browser's own cache
 const KEEP_EVERY = 1_000;
 const GO_ON =
   "Your last answer was cut off. Continue it from exactly where it stopped: begin with the very next word, and " +
@@ -55,7 +56,9 @@ export class SessionStore {
     /** @type {Map<string, Signal<number>>} */
     this.revisions = new Map();
     this.structure = signal(0);
-    this.leaf = signal(/** @type {string | null} */ (null));
+    this.leafName = `${KEPT}leaf:${id}`;
+    /** The end of the branch in view. */
+    this.leaf = signal(tabKeeper.getItem(this.leafName));
     this.title = signal("");
     this.deleted = signal(false);
     /** Whether somebody came for a chat that is not there, or is not theirs. */
@@ -209,10 +212,19 @@ export class SessionStore {
   /** @param {Spoken | null} message */
   restructure(message) {
     const { messages } = this.conversation;
-    if (message) this.leaf.value = message.id;
+    // Others may ask in other branches while somebody reads, or edits, in this one.
+    if (message && message.parent_id === this.leaf.value) this.leaf.value = message.id;
     else if (!messages.has(this.leaf.value ?? "")) this.leaf.value = [...messages.keys()].at(-1) ?? null;
     else this.leaf.value = newestBelow(messages, /** @type {string} */ (this.leaf.value));
     this.structure.value += 1;
+    this.keepLeaf();
+  }
+
+  /** For a reload. Whoever is at the newest end needs no reminding. */
+  keepLeaf() {
+    const leaf = this.leaf.value;
+    if (leaf === null || leaf === [...this.conversation.messages.keys()].at(-1)) tabKeeper.removeItem(this.leafName);
+    else tabKeeper.setItem(this.leafName, leaf);
   }
 
   /** @param {string} id */
@@ -237,13 +249,14 @@ export class SessionStore {
     this.keeping = 0;
     const { messages, cursor, hasMore } = this.conversation;
     if (cursor === null || this.deleted.value) return;
-    const newest = [...messages.values()].slice(-KEPT);
-    cache.keepHistory(this.id, { messages: newest, cursor, has_more: hasMore || messages.size > KEPT });
+    const newest = [...messages.values()].slice(-CACHED);
+    cache.keepHistory(this.id, { messages: newest, cursor, has_more: hasMore || messages.size > CACHED });
   }
 
   /** @param {string} sibling */
   show(sibling) {
     this.leaf.value = newestBelow(this.conversation.messages, sibling);
+    this.keepLeaf();
   }
 
   // Asking.
@@ -268,7 +281,10 @@ export class SessionStore {
   accept(accepted) {
     if (this.closing.signal.aborted) return changed(); // another chat is in view by now
     this.missing.value = false;
-    if (this.conversation.cursor !== null) return this.conversation.accept(accepted);
+    if (this.conversation.cursor !== null) {
+      this.conversation.accept(accepted);
+      return this.show(accepted.message.id);
+    }
     const { user_message, message, cursor } = accepted;
     if (user_message.parent_id !== null) return this.reload(); // something was said before
     this.conversation.load({ messages: [user_message, { ...message, seenFromStart: true }], cursor, has_more: false });

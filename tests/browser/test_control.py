@@ -103,6 +103,34 @@ def test_an_edited_question_is_a_branch(person: Person, page: Page) -> None:
     expect(person.text).to_have_text("second")
 
 
+def test_the_branch_in_view_stays_in_view(person: Person, page: Page, page_server: ServerProcess) -> None:
+    url = f"{page_server.url}/api/sessions/{person.session}/messages"
+    person.ask("first version", model="echo")
+    person.see("first version")
+    person.see_the_end()
+    body = {"content": "second version", "model": "echo", "parent_id": "root"}
+    httpx.post(url, json=body, params={"wait": 5}).raise_for_status()
+    expect(person.button("Next version of this question")).to_have_count(1)
+    expect(person.questions).to_contain_text(["first version"])
+    page.reload()
+    person.see("first version")
+    person.turn_to("another-chat")
+    expect(person.questions).to_have_count(0)
+    page.go_back()
+    person.see("first version")
+    person.questions.first.hover()
+    person.button("Edit the question").click()
+    editor = page.get_by_role("textbox", name="Edit the question")
+    editor.fill("my long rewriting, not sent yet")
+    httpx.post(url, json={"content": "asked elsewhere", "model": "echo"}, params={"wait": 5}).raise_for_status()
+    page.wait_for_timeout(500)
+    expect(editor).to_have_value("my long rewriting, not sent yet")
+    person.button("Send as a new version").click()
+    person.see("my long rewriting, not sent yet")
+    page.reload()
+    person.see("my long rewriting, not sent yet")
+
+
 def test_a_very_long_question_is_folded(person: Person, page_server: ServerProcess) -> None:
     question = "a line of something that somebody pasted\n" * 5_000 + "the end"
     url = f"{page_server.url}/api/sessions/{person.session}/messages"
