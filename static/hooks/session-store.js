@@ -57,8 +57,10 @@ export class SessionStore {
     this.revisions = new Map();
     this.structure = signal(0);
     this.leafName = `${KEPT}leaf:${id}`;
+    /** The end of the branch that was in view before a reload, until it is there: what a browser has kept is older. */
+    this.wanted = tabKeeper.getItem(this.leafName);
     /** The end of the branch in view. */
-    this.leaf = signal(tabKeeper.getItem(this.leafName));
+    this.leaf = signal(this.wanted);
     this.title = signal("");
     this.deleted = signal(false);
     /** Whether somebody came for a chat that is not there, or is not theirs. */
@@ -213,18 +215,19 @@ export class SessionStore {
   restructure(message) {
     const { messages } = this.conversation;
     // Others may ask in other branches while somebody reads, or edits, in this one.
-    if (message && message.parent_id === this.leaf.value) this.leaf.value = message.id;
+    const isNext = message && (message.parent_id === this.leaf.value || message.id === this.wanted);
+    if (isNext) this.leaf.value = message.id;
     else if (!messages.has(this.leaf.value ?? "")) this.leaf.value = [...messages.keys()].at(-1) ?? null;
     else this.leaf.value = newestBelow(messages, /** @type {string} */ (this.leaf.value));
     this.structure.value += 1;
-    this.keepLeaf();
+    if (this.wanted === null || messages.has(this.wanted)) this.keepLeaf();
   }
 
-  /** For a reload. Whoever is at the newest end needs no reminding. */
+  /** For a reload. */
   keepLeaf() {
-    const leaf = this.leaf.value;
-    if (leaf === null || leaf === [...this.conversation.messages.keys()].at(-1)) tabKeeper.removeItem(this.leafName);
-    else tabKeeper.setItem(this.leafName, leaf);
+    this.wanted = null;
+    if (this.leaf.value === null) tabKeeper.removeItem(this.leafName);
+    else tabKeeper.setItem(this.leafName, this.leaf.value);
   }
 
   /** @param {string} id */
