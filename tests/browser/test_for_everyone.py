@@ -124,14 +124,17 @@ def test_text_goes_in_its_own_direction(person: Person) -> None:
 
 def test_lists_tables_and_quotations_begin_where_their_text_does(person: Person) -> None:
     table = "| الاسم | العدد |\n|---|---|\n| تفاح | 3 |"
-    person.ask(f"1. أولاً\n   ```\n   x = 1\n   ```\n2. Second\n\n> اقتباس\n\n{table}\n\n- in English\n- مرحبا", model="echo")
+    numbered = "1. أولاً\n   ```\n   x = 1\n   ```\n2. Second"
+    person.ask(f"{numbered}\n\n> اقتباس\n\n{table}\n\n- in English\n- مرحبا", model="echo")
     person.see("in English")
     person.see_the_end()
     direction = "elements => elements.map((element) => getComputedStyle(element).direction)"
     assert person.text.locator("ol, blockquote, table").evaluate_all(direction) == ["rtl"] * 3
     assert person.text.locator("ul, pre").evaluate_all(direction) == ["ltr"] * 2
-    first, second = person.text.locator("th").all()
-    assert (first.bounding_box() or {})["x"] > (second.bounding_box() or {})["x"]
+    first, second = person.text.locator("th").evaluate_all(
+        "cells => cells.map((cell) => cell.getBoundingClientRect().x)"
+    )
+    assert first > second
 
 
 def test_everything_has_its_place_on_a_phone(browser: Browser, page_server: ServerProcess) -> None:
