@@ -59,8 +59,8 @@ export function Composer({ session }) {
 }
 
 /**
- * What was typed here and not sent yet. It survives a reload; another tab of the same chat has a text of its own, and
- * what was typed last is kept first.
+ * What was typed here and not sent yet. It survives a reload; another tab of the same chat has a text of its own, of
+ * which the last one typed is kept.
  * @param {string} session
  * @returns {[string, (text: string) => void]}
  */
@@ -69,15 +69,6 @@ function useDraft(session) {
   const [, render] = useState(0);
   const draft = useRef({ key: "", text: "" });
   if (draft.current.key !== key) draft.current = { key, text: browserKeeper.getItem(key) ?? "" };
-  useEffect(() => {
-    // Another tab has sent its text, which was kept last: now this one is.
-    const onStorage = (/** @type {StorageEvent} */ event) => {
-      const { text } = draft.current;
-      if (event.key === key && event.newValue === null && text) browserKeeper.setItem(key, text);
-    };
-    addEventListener("storage", onStorage);
-    return () => removeEventListener("storage", onStorage);
-  }, [key]);
   const keep = (/** @type {string} */ text) => {
     if (text) browserKeeper.setItem(key, text);
     else if (browserKeeper.getItem(key) === draft.current.text) browserKeeper.removeItem(key);

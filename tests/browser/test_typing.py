@@ -27,8 +27,6 @@ def test_another_tab_takes_nothing_from_what_is_being_typed(person: Person, cont
     other.see("A short one")
     expect(person.composer).to_have_value("")
     expect(other.composer).to_have_value("A long question")
-    other.page.reload()
-    expect(other.composer).to_have_value("A long question")
     other.assert_nothing_broke()
 
 

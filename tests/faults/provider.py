@@ -483,7 +483,7 @@ class ScriptedProvider:
 def _question(body: Any) -> str:
     content = body["messages"][-1]["content"]
     assert isinstance(content, str)
-    return content
+    return content.rpartition("\n\n")[2]  # those before it that had no answer stand there, too
 
 
 @dataclass
