@@ -84,9 +84,12 @@ class OpenAIProvider(SDKProvider):
         return Vendor(at(client.base_url, "chat/completions"), headers, HttpClient(self.name, self.connect_timeout))
 
     async def ask(self, vendor: Vendor, prompt: Prompt) -> Response:
+        asked_for_usage = self.asks_for_usage
         try:
             return await super().ask(vendor, prompt)
         except UsageRefused:
+            if not asked_for_usage:
+                raise  # it speaks of something else of that name
             self.asks_for_usage = False
             return await super().ask(vendor, prompt)
 
@@ -174,9 +177,9 @@ class AnswerReader:
     def _choice(self, choice: Mapping[str, Any]) -> list[Delta]:
         deltas = self._delta(choice.get("delta") or {})
         reason = choice.get("finish_reason")
-        if reason in BROKEN_OFF:
-            raise error(TRUNCATED, self._name)
         if reason:
+            if reason in BROKEN_OFF:
+                raise error(TRUNCATED, self._name)
             self._finish = Finish("content_filter" if self._refused else FINISH_REASONS.get(reason, "stop"))
         return deltas
 
@@ -198,16 +201,15 @@ class AnswerReader:
         deltas: list[Delta] = []
         for part in parts:
             if part.get("type") == "thinking":
-                deltas += [Thinking(inner["text"]) for inner in part["thinking"] if inner.get("text")]
+                deltas += [Thinking(_checked(inner["text"])) for inner in part["thinking"] if inner.get("text")]
             elif part.get("type") == "text" and part["text"]:
                 deltas += self._text(part["text"])
         return deltas
 
     def _text(self, content: object) -> list[Delta]:
-        if not isinstance(content, str):
-            raise TypeError("content is not text")
+        deltas = self._thoughts.feed(_checked(content))
         self._has_text = True
-        return self._thoughts.feed(content)
+        return deltas
 
     def _note_usage(self, usage: Mapping[str, Any] | None) -> None:
         """Keep the latest: several servers send it with every chunk."""
@@ -216,6 +218,12 @@ class AnswerReader:
         read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
         if isinstance(read, int) and isinstance(written, int):
             self._usage = Usage(read, written)
+
+
+def _checked(content: object) -> str:
+    if not isinstance(content, str):
+        raise TypeError("content is not text")
+    return content
 
 
 def messages(prompt: Prompt) -> list[dict[str, str]]:
