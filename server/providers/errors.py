@@ -35,7 +35,7 @@ AUTH = Meaning(
 )
 FORBIDDEN = Meaning(
     "provider_auth",
-    "{name} does not allow this: the key may not use this model, or what is asked or where from is refused.",
+    "{name} does not allow this: the key may not use this model, or it refuses this question, or your region.",
 )
 BAD_REQUEST = Meaning(
     "provider_bad_request",
