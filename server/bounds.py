@@ -84,13 +84,13 @@ class ClosingTransport(GatheringTransport):
 
 
 class BoundedHttp(LeanHttp):
-    __slots__ = ("_bounds", "_deadline", "_full", "_head", "_in_head", "_stuck")
+    __slots__ = ("_beside", "_bounds", "_deadline", "_full", "_in_head", "_stuck")
 
     def __init__(self, bounds: Bounds, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._bounds = bounds
         self._in_head = True
-        self._head = 0  # bytes so far; behind it, those that have come since the last piece of the body
+        self._beside = 0  # bytes of the head so far; behind it, those that stand beside the body
         self._full = False  # nothing is read any more: the connection ends behind what waits
         self._deadline: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
@@ -110,11 +110,11 @@ class BoundedHttp(LeanHttp):
     def data_received(self, data: bytes) -> None:
         if self._full:
             return  # not left unread: the answers would be lost when the connection is closed
-        self._head += len(data)
+        self._beside += len(data)
         if self._in_head and self._deadline is None:
             self._arm(self._bounds.head_timeout)
         super().data_received(data)
-        if self._head > self._bounds.max_head and not self._full and not self.transport.is_closing():
+        if self._beside > self._bounds.max_head and not self._full and not self.transport.is_closing():
             if self._in_head:
                 self._refuse(431, b"The head of the request is too large.")
             else:
@@ -133,7 +133,7 @@ class BoundedHttp(LeanHttp):
             self._full = True
             raise _TooMany
         self._in_head = False
-        self._head = 0
+        self._beside = 0
         self._arm(self._bounds.body_timeout)
         super().on_headers_complete()
 
@@ -142,12 +142,12 @@ class BoundedHttp(LeanHttp):
             raise _TooLarge
 
     def on_body(self, body: bytes) -> None:
-        self._head = 0
+        self._beside = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_head = True
-        self._head = 0
+        self._beside = 0
         self._disarm()
         super().on_message_complete()
 
@@ -185,7 +185,7 @@ class BoundedHttp(LeanHttp):
             self._refuse(400, msg.encode("ascii"))
 
     def _over(self) -> bool:
-        return len(self.headers) > self._bounds.max_headers or self._head > self._bounds.max_head
+        return len(self.headers) > self._bounds.max_headers or self._beside > self._bounds.max_head
 
     def _arm(self, seconds: float) -> None:
         self._disarm()

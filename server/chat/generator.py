@@ -81,7 +81,7 @@ class Generator:
         """Stop an answer and wait until it has ended; nothing happens if it has already."""
         answer = self._answers.get(message_id)
         if answer is not None:
-            self.stop(message_id)
+            self._stop(answer, Cancelled())
             await answer.ended.wait()
 
     def stop(self, message_id: str) -> None:

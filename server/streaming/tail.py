@@ -49,7 +49,7 @@ class Tail:
         if not events:
             return
         self._events += events
-        self._size += COPIES * sum([len(event.json) for event in events]) + OVERHEAD * len(events)
+        self._size += sum(map(_memory, events))
         if self._max_bytes is not None and self._size > self._max_bytes:
             self._trim(self._max_bytes // 2)
         lagging = [sink for sink in self.followers if not _taken(sink, events)]
@@ -108,11 +108,15 @@ class Tail:
         # Half at a time, so that the cost of moving the rest is spread over many appends.
         drop = 0
         while self._size > down_to and drop < len(self._events) - 1:
-            self._size -= COPIES * len(self._events[drop].json) + OVERHEAD
+            self._size -= _memory(self._events[drop])
             drop += 1
         if drop:
             self.base = self._events[drop - 1].cursor
             del self._events[:drop]
+
+
+def _memory(event: Event) -> int:
+    return COPIES * len(event.json) + OVERHEAD
 
 
 def _taken(sink: Sink, events: Sequence[Event]) -> bool:
