@@ -39,7 +39,7 @@ async def busy(disk: Disk, writer: GroupCommit[int]) -> asyncio.Future[Any]:
 
 async def test_a_quiet_writer_commits_each_job_at_once() -> None:
     disk = Disk()
-    writer = GroupCommit(disk.commit)
+    writer = GroupCommit(disk.commit, gather=3_600)
     writer.start()
     assert [await writer.submit(job) for job in (1, 2, 3)] == [10, 20, 30]
     assert disk.batches == [[1], [2], [3]]
@@ -59,6 +59,20 @@ async def test_while_it_pauses_more_goes_into_the_next_commit() -> None:
     await asyncio.gather(*waiting)
     assert disk.batches == [[1], [2, 3, 4]]
     assert writer.pause == 0  # for once
+    await writer.aclose()
+
+
+async def test_behind_a_commit_of_several_jobs_it_waits_for_more() -> None:
+    disk = Disk()
+    writer = GroupCommit(disk.commit, gather=0.05)
+    writer.start()
+    await asyncio.gather(*[writer.submit(job) for job in (1, 2)])
+    waiting = []
+    for job in (3, 4, 5):
+        waiting.append(writer.submit(job))
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    assert disk.batches == [[1, 2], [3, 4, 5]]
     await writer.aclose()
 
 
