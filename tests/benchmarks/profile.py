@@ -134,7 +134,9 @@ def shares(samples: Mapping[str, Any]) -> Mapping[str, float]:
         layers[layer_of(stack)] += count
     everything, all_samples = samples["all"], max(1, layers.total())
     found = {name: layers[name] / all_samples * samples["main"] / everything for name in [*LAYERS, REST]}
-    return {**found, THREADS: 1 - samples["main"] / everything, KERNEL: samples["kernel"] / everything}
+    # The kernel tells its own time in ticks, so in a moment it may seem to have more than all.
+    kernel = min(samples["kernel"] / everything, 1.0)
+    return {**found, THREADS: 1 - samples["main"] / everything, KERNEL: kernel}
 
 
 def layer_of(stack: Sequence[Sequence[str]]) -> str:
