@@ -1,4 +1,4 @@
-"""How fast the server is, beside two yardsticks on the same packages.
+"""How fast the server is, beside two yardsticks on the same packages, and beside itself without a log on the disk.
 
     python -m tests.benchmarks C              one scenario
     python -m tests.benchmarks all            all of them, in about a quarter of an hour
@@ -36,8 +36,9 @@ RESULTS = Path(__file__).parent / "results"
 LIMIT = 600.0  # seconds for one run of a scenario
 EVERYTHING = frozenset({"answers", "readers", "log", "idle-sse", "idle-websocket", "idle-poll"})
 YARDSTICKS = {
-    "relay": frozenset({"answers"}),
-    "plain": frozenset({"answers", "readers", "idle-sse"}),
+    "relay": (("yardsticks", "relay", "--port", "{port}"), frozenset({"answers"})),
+    "plain": (("yardsticks", "plain", "--port", "{port}"), frozenset({"answers", "readers", "idle-sse"})),
+    "forgetful": (("forgetful",), frozenset({"answers"})),
 }
 
 
@@ -183,13 +184,8 @@ def server(given: str) -> Subject:
 
 def yardsticks() -> list[Subject]:
     return [
-        Subject(
-            name,
-            [sys.executable, "-m", "tests.benchmarks.yardsticks", name, "--port", "{port}"],
-            ROOT,
-            abilities,
-        )
-        for name, abilities in YARDSTICKS.items()
+        Subject(name, [sys.executable, "-m", f"tests.benchmarks.{module}", *rest], ROOT, abilities)
+        for name, ((module, *rest), abilities) in YARDSTICKS.items()
     ]
 
 

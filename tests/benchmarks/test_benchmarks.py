@@ -88,7 +88,7 @@ def test_the_chart_has_a_bar_for_every_figure(run: Run) -> None:
 @pytest.mark.parametrize("key", KEYS)
 def test_the_brief_table_has_a_row_with_figures_for_every_scenario(run: Run, key: str) -> None:
     [row] = [line.split("|") for line in run.brief.splitlines() if line.startswith(f"| {key}: ")]
-    assert len(row) == 7  # what, figures, three servers; and what is outside of the bars
+    assert len(row) == 8  # what, figures, four servers; and what is outside of the bars
     figures = row[2].split(" · ")
     assert len(row[3].split(" · ")) == len(figures)
 
