@@ -23,7 +23,8 @@ import httpx2
 from server.providers.connecting import connected_socket
 
 MAX_HEAD = 65_536  # bytes of a response's status line and headers
-HIGH_WATER = 262_144  # bytes that wait to be read before the socket is read no further
+PIECE = 16_384  # bytes that are read at a time, so that others get their turn: half a millisecond of small chunks
+HIGH_WATER = 65_536  # bytes that wait to be read before the socket is read no further
 MAX_IDLE = 100  # connections kept for the next request
 KEEPALIVE = 30.0  # seconds for which they are kept
 
@@ -156,9 +157,11 @@ class _Answer:
         self._parser = None
 
     def take(self) -> bytes:
-        """The bytes of the body that have come since the last time."""
-        pieces, self.pieces, self.size = self.pieces, [], 0
-        return b"".join(pieces)
+        """The next bytes of the body, as many as have come, PIECE at the most."""
+        whole = b"".join(self.pieces)
+        rest = whole[PIECE:]
+        self.pieces, self.size = [rest] if rest else [], len(rest)
+        return whole[:PIECE]
 
     def on_message_begin(self) -> None:
         if self.complete:
@@ -222,13 +225,17 @@ class _Connection(asyncio.Protocol):
             raise self._error or _truncated()
 
     async def read(self) -> bytes:
-        """The next bytes of the body, as many as there are; none at its end."""
+        """The next bytes of the body; none at its end."""
         answer = self.answer
+        if answer.pieces:
+            await asyncio.sleep(0)  # it comes faster than it is read: let the others run
         while not answer.pieces and not answer.complete and self._transport is not None:
             await self._wait()
         if answer.pieces:
-            self._resume()
-            return answer.take()
+            taken = answer.take()
+            if answer.size <= HIGH_WATER:
+                self._resume()
+            return taken
         if not answer.complete:
             raise self._error or _truncated()
         return b""

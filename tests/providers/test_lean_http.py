@@ -8,6 +8,7 @@ import time
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from itertools import pairwise
 from typing import Any
 
 import httpx2
@@ -157,3 +158,29 @@ async def test_what_is_said_before_the_answer_is_none_of_it(client: LeanClient) 
         got = await client.post(vendor.url, {}, b"{}")
         assert (got.status, dict(got.headers)) == (200, {b"Connection": b"close"})
         assert b"".join([piece async for piece in got]) == b"hello"
+
+
+@pytest.mark.parametrize("chunks", [1, 4_000], ids=["in one", "in many"])
+async def test_what_comes_faster_than_it_is_read_leaves_the_loop_to_others(client: LeanClient, chunks: int) -> None:
+    body = bytes(range(250)) * 4_000
+    size = len(body) // chunks
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    whole = stream_head() + b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with WireServer(whole) as vendor, aclosing(await client.post(vendor.url, {}, b"{}")) as got:
+        running = asyncio.create_task(others())
+        turns_at, pieces = [], []
+        async for piece in got:
+            pieces.append(piece)
+            turns_at.append(turns)
+        running.cancel()
+    assert b"".join(pieces) == body
+    assert max(map(len, pieces)) <= 16_384
+    assert all(before < after for before, after in pairwise(turns_at))
