@@ -1,13 +1,15 @@
-"""A whole conversation, to take away: put together a page at a time, so that others are served in between."""
+"""A whole conversation, to take away: written and sent a page at a time, so that others are served in between."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from time import monotonic
 from urllib.parse import quote
+
+from starlette.responses import Response, StreamingResponse
 
 from server.chat.models import Message, Session
 from server.chat.service import ChatService
@@ -17,18 +19,28 @@ MAX_NAME = 80  # characters
 NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff/\\:*?"<>|]+')
 
 Messages = Sequence[Message]
+Parts = Sequence[bytes]
 
 
-async def as_json(service: ChatService, owner: str, session: Session) -> bytes:
+async def as_json(service: ChatService, owner: str, session: Session) -> Parts:
     """Raises NotFound if the session is deleted meanwhile."""
     pages = await _encoded(service, owner, session, lambda page: _json([message.public() for message in page])[1:-1])
-    return b'{"session":%b,"messages":[%b]}' % (_json(session.public()), b",".join(pages))
+    return [b'{"session":%b,"messages":[' % _json(session.public()), *_between(pages, b","), b"]}"]
 
 
-async def as_markdown(service: ChatService, owner: str, session: Session) -> bytes:
+async def as_markdown(service: ChatService, owner: str, session: Session) -> Parts:
     """Raises NotFound if the session is deleted meanwhile."""
     pages = await _encoded(service, owner, session, lambda page: "\n\n".join(map(_markdown, page)).encode())
-    return b"\n\n".join([f"# {session.title or session.id}".encode(), *pages]) + b"\n"
+    return [*_between([f"# {session.title or session.id}".encode(), *pages], b"\n\n"), b"\n"]
+
+
+def response(parts: Parts, media_type: str, headers: Mapping[str, str]) -> Response:
+    async def each() -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part
+
+    size = str(sum(map(len, parts)))
+    return StreamingResponse(each(), media_type=media_type, headers={**headers, "Content-Length": size})
 
 
 def disposition(session: Session, suffix: str) -> str:
@@ -38,9 +50,7 @@ def disposition(session: Session, suffix: str) -> str:
     return f'attachment; filename="{session.id}.{suffix}"{named}'
 
 
-async def _encoded(
-    service: ChatService, owner: str, session: Session, encode: Callable[[Messages], bytes]
-) -> Sequence[bytes]:
+async def _encoded(service: ChatService, owner: str, session: Session, encode: Callable[[Messages], bytes]) -> Parts:
     """All pages that have something, the oldest first."""
     pages: list[bytes] = []
     before: str | None = None
@@ -53,6 +63,11 @@ async def _encoded(
         if not history.has_more:
             return pages[::-1]
         await asyncio.sleep(monotonic() - began)  # half of the time is for others
+
+
+def _between(parts: Parts, separator: bytes) -> Parts:
+    """With the separator between two of them."""
+    return [part for each in parts for part in (separator, each)][1:]
 
 
 def _json(value: object) -> bytes:

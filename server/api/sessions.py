@@ -162,7 +162,7 @@ class SessionsAPI:
         query = read_query(request, schemas.ExportQuery)
         session = await self._service.session(owner_of(request), request.path_params["session_id"])
         write = export.as_json if query.format == "json" else export.as_markdown
-        body = await write(self._service, owner_of(request), session)
+        parts = await write(self._service, owner_of(request), session)
         suffix, media_type = ("json", "application/json") if query.format == "json" else ("md", "text/markdown")
         headers = {"Content-Disposition": export.disposition(session, suffix)}
-        return Response(body, media_type=media_type, headers=headers)
+        return export.response(parts, media_type, headers)
