@@ -138,7 +138,7 @@ class Turns:
     async def apart(self, scenarios: Sequence[Scenario], repeat: int) -> None:
         """Each server is started anew for each run, and has its core for itself."""
         for scenario in scenarios:
-            for turn in range(scenario.repeats or repeat):
+            for turn in range(repeat):
                 for subject in self._able(scenario):
                     subject.start(self._folder / f"{scenario.key}-{turn}-{subject.name}")
                     await self._measure(scenario, subject)

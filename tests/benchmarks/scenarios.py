@@ -65,11 +65,6 @@ class Scenario(Protocol):
         ...
 
     @property
-    def repeats(self) -> int | None:
-        """How often it is run, if it is to be another number than asked for."""
-        ...
-
-    @property
     def title(self) -> str: ...
 
     def tiny(self) -> Scenario: ...
@@ -89,7 +84,6 @@ class Answers:
     columns: Sequence[str]
     first: float = 0  # milliseconds until the first chunk: enough for all answers to have been started before
     kind: str = "answers"
-    repeats: int | None = None
 
     @property
     def title(self) -> str:
@@ -128,7 +122,6 @@ class FanOut:
     delay: float
     columns: Sequence[str] = ("steady µs/chunk", "p50 ms", "p99 ms", "chunks/read")
     kind: str = "readers"
-    repeats: int | None = None
 
     @property
     def title(self) -> str:
@@ -166,7 +159,6 @@ class Idle:
     readers: int
     seconds: float = 16.0  # one heartbeat, or one long-poll
     columns: Sequence[str] = ("kB/connection", "idle CPU %")
-    repeats: int | None = None
 
     @property
     def kind(self) -> str:
@@ -230,7 +222,6 @@ class Resume:
     chunks: int
     columns: Sequence[str] = ("caught up s", "live p99 ms", "MB/s")
     kind: str = "log"
-    repeats: int | None = None
 
     @property
     def title(self) -> str:
@@ -291,7 +282,6 @@ class LongSession:
     chunks: int = 60
     columns: Sequence[str] = ("page ms", "search ms", "export ms", "gap p99 ms", "streams p99 ms")
     kind: str = "log"
-    repeats: int | None = 1
 
     @property
     def title(self) -> str:
@@ -368,7 +358,6 @@ class StartUp:
     key: str
     columns: Sequence[str] = ("up after s", "CPU s", "idle MB")
     kind: str = "log"
-    repeats: int | None = None
     title: str = "start-up, and a server at rest"
 
     def tiny(self) -> StartUp:
