@@ -4,6 +4,7 @@ import { KEPT } from "./kept.js";
 import { once } from "./once.js";
 import { confirmed, signedOut } from "./owner.js";
 import * as preferences from "./preferences.js";
+import { lookSoon } from "./session-list.js";
 import { trying } from "./trouble.js";
 import { wordsFor } from "./words.js";
 
@@ -44,6 +45,7 @@ export class Asking {
     } catch (error) {
       if (isUnauthorized(error)) signedOut.value = true;
       const code = error instanceof ProblemError ? error.code : undefined;
+      if (!code) lookSoon();
       this.note({ ...unsent, status: "failed", passing: isPassing(error), why: wordsFor(error), code });
     }
   }

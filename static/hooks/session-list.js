@@ -78,6 +78,12 @@ function listedBehind(page) {
 
 const isBusy = () => sessions.value.some((session) => session.active.length > 0);
 
+/** The server could not be reached: see soon whether it answers again. */
+export function lookSoon() {
+  clearTimeout(timer);
+  timer = window.setTimeout(refreshIfSeen, UNREACHED);
+}
+
 function refreshIfSeen() {
   if (!document.hidden) refresh();
 }

@@ -189,7 +189,7 @@ def test_so_is_the_first_question_of_a_chat(at_own_server: Person, own_server: S
     person.ask("first of all", model="echo")
     expect(page.get_by_text("It will be sent when the server is back.")).to_be_visible()
     own_server.start()
-    person.see("first of all", timeout=40_000)
+    person.see("first of all", timeout=15_000)
     expect(person.questions).to_have_count(1)
 
 
