@@ -9,7 +9,7 @@ from collections.abc import Sequence
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 
-LAG_INTERVAL = 0.25  # seconds
+LAG_INTERVAL = 0.05  # seconds: no longer delay goes unseen
 
 
 class Histogram:
