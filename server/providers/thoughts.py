@@ -5,12 +5,13 @@ from __future__ import annotations
 from server.chat.provider import Delta, Text, Thinking
 
 OPENING, CLOSING = "<think>", "</think>"
+MOST_BLANKS = 64  # before the tag: some models write nothing else for a long time, and that is text
 
 
 class ThoughtSplitter:
     """Tells the reasoning from the answer, in a text that may begin with `<think>…</think>`, or a blank before it.
 
-    The text may be cut anywhere, also inside a tag; no more than the start of a tag is held back.
+    The text may be cut anywhere, also inside a tag; no more than a few blanks and the start of a tag are held back.
     """
 
     def __init__(self) -> None:
@@ -34,10 +35,11 @@ class ThoughtSplitter:
 
     def _begin(self, content: str) -> str:
         text = content.lstrip()
-        if len(text) < len(OPENING) and OPENING.startswith(text):
+        may_be = len(content) - len(text) <= MOST_BLANKS
+        if may_be and len(text) < len(OPENING) and OPENING.startswith(text):
             self._held = content
             return ""
-        self._thinking = text.startswith(OPENING)
+        self._thinking = may_be and text.startswith(OPENING)
         return text.removeprefix(OPENING) if self._thinking else content
 
     def _think(self, content: str) -> list[Delta]:

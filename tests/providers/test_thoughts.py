@@ -32,6 +32,9 @@ def split(*pieces: str) -> list[Delta]:
         (["\n", " <think>", "a</think>b"], [Thinking("a"), Text("b")]),
         (["\n", "a"], [Text("\na")]),
         ([" \n"], [Text(" \n")]),
+        ([" " * 63, "\n<think>a"], [Thinking("a")]),
+        ([" " * 65 + "<think>a"], [Text(" " * 65 + "<think>a")]),
+        ([" " * 64, "\n", "<think>", " "], [Text(" " * 64 + "\n"), Text("<think>"), Text(" ")]),
     ],
 )
 def test_reasoning_is_told_from_the_answer(pieces: list[str], deltas: list[Delta]) -> None:
@@ -39,8 +42,10 @@ def test_reasoning_is_told_from_the_answer(pieces: list[str], deltas: list[Delta
 
 
 @given(
-    st.lists(st.sampled_from(["<think>", "</think>", "<", "/", "think>", "</thi", "a", " "]), max_size=12).map("".join),
-    st.sets(st.integers(0, 60)),
+    st.lists(
+        st.sampled_from(["<think>", "</think>", "<", "/", "think>", "</thi", "a", " ", " " * 40]), max_size=12
+    ).map("".join),
+    st.sets(st.integers(0, 200)),
 )
 def test_where_the_text_is_cut_makes_no_difference(text: str, cuts: set[int]) -> None:
     edges = sorted({0, len(text), *(at for at in cuts if at < len(text))})
