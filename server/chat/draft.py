@@ -107,7 +107,9 @@ class Draft:
             if content:
                 self._write(type(delta), content)
         elif isinstance(delta, Sources):
-            self._add_sources([{"url": source.url, "title": source.title} for source in delta.sources])
+            self._add_sources(
+                [{"url": _joined(source.url), "title": _joined(source.title)} for source in delta.sources]
+            )
         elif isinstance(delta, Usage):
             self.usage = delta
         else:

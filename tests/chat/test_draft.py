@@ -230,6 +230,13 @@ async def test_what_the_provider_says_besides_text_is_kept() -> None:
     assert [event.type for event in await written.end()] == ["chunk"]
 
 
+async def test_half_a_character_of_a_source_spoils_nothing() -> None:
+    written = Written()
+    written.add(Sources([Source("https://example.org/\ud83d", "T\ud83d\ude42\ud83d")]))
+    await written.end()
+    assert written.draft.sources == [{"url": "https://example.org/\ufffd", "title": "T🙂\ufffd"}]
+
+
 async def test_a_source_that_was_told_is_not_told_again() -> None:
     written = Written()
     one, two = Source("https://example.org/1", "One"), Source("https://example.org/2", "Two")
