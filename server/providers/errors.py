@@ -155,7 +155,7 @@ def status_error(name: str, status: int, headers: Mapping[str, str], body: objec
     meaning = next((meaning for meaning in named(body) if meaning in REFINES), by_status(status))
     if headers.get("x-should-retry") == "false":  # what both SDKs go by
         meaning = replace(meaning, retryable=False)
-    if meaning is BAD_REQUEST and "stream_options" in json.dumps(body):
+    if meaning == BAD_REQUEST and "stream_options" in json.dumps(body):
         return UsageRefused(meaning.code, meaning.sentence.format(name=name))
     return error(meaning, name, retry_after(headers))
 

@@ -131,9 +131,10 @@ class TestRequest:
         provider = OpenAIProvider(api_key=KEY, base_url="https://x.services.ai.azure.com/openai/v1")
         assert provider.request(Prompt("gpt-5.4", [], max_tokens=9))["max_completion_tokens"] == 9
 
-    async def test_is_made_without_asking_for_the_usage_where_that_is_refused(self) -> None:
+    @pytest.mark.parametrize("headers", [{}, {"x-should-retry": "false"}])
+    async def test_is_made_without_asking_for_the_usage_where_that_is_refused(self, headers: dict[str, str]) -> None:
         unknown = {"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"]}]}
-        refusal = response(422, {}, json.dumps(unknown).encode())
+        refusal = response(422, headers, json.dumps(unknown).encode())
         async with WireServer(refusal, WHOLE, WHOLE) as vendor, connected(vendor.url) as provider:
             for _ in range(2):
                 assert Text("Hello") in await ask(provider)
