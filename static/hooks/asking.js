@@ -22,6 +22,7 @@ export class Asking {
     this.onAccepted = onAccepted;
     this.outbox = new Outbox(browserKeeper, session, KEPT);
     this.unsent = signal(this.outbox.all());
+    this.turn = Promise.resolve();
   }
 
   /**
@@ -30,8 +31,29 @@ export class Asking {
    * @param {Partial<Question>} [otherwise] what is not as the user has chosen
    */
   send(content, parent, otherwise) {
-    const question = { content, parent_id: parent, ...how(), ...otherwise };
-    return this.attempt({ key: newId(), question, status: "sending" });
+    // Behind another that is still on its way: that one's answer will be the newest message.
+    const follows = this.unsent.value.some(
+      ({ question, status, passing }) => (status === "sending" || passing) && (question.parent_id ?? parent) === parent,
+    );
+    const question = { content, parent_id: follows ? null : parent, ...how(), ...otherwise };
+    return this.inTurn({ key: newId(), question, status: "sending" });
+  }
+
+  /**
+   * One after the other, as they were asked: the next may go on from the answer to this one.
+   * @param {Unsent} unsent
+   */
+  inTurn(unsent) {
+    const sending = { ...unsent, status: /** @type {const} */ ("sending"), passing: false };
+    this.note(sending);
+    this.turn = this.turn.then(() => {
+      const place = this.unsent.value.findIndex(({ key }) => key === unsent.key);
+      if (place < 0) return; // discarded, or sent by another tab
+      const before = this.unsent.value.slice(0, place).find(({ passing }) => passing);
+      if (!before || unsent.question.parent_id) return this.attempt(sending);
+      this.note({ ...sending, status: "failed", passing: true, why: before.why, code: before.code });
+    });
+    return this.turn;
   }
 
   /** @param {Unsent} unsent */
@@ -63,7 +85,7 @@ export class Asking {
   /** Those that a reload interrupted; their keys see to it that nothing is asked twice. */
   async resume() {
     await confirmed;
-    for (const unsent of this.unsent.value) if (unsent.status === "sending") this.attempt(unsent);
+    for (const unsent of this.unsent.value) if (unsent.status === "sending") this.inTurn(unsent);
   }
 
   /** The server can be reached again: those that failed only because it could not be. */
@@ -71,7 +93,7 @@ export class Asking {
     await confirmed;
     const kept = this.outbox.all().map(({ key }) => key); // another tab may have sent or discarded some
     this.unsent.value = this.unsent.value.filter(({ key }) => kept.includes(key));
-    for (const unsent of this.unsent.value) if (unsent.passing) this.attempt(unsent);
+    for (const unsent of this.unsent.value) if (unsent.passing) this.inTurn(unsent);
   }
 
   /** @param {string} key */

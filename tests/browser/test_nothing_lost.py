@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.person import END_OF_DEMO, Person
 from tests.browser.wire import Wire
@@ -162,6 +162,11 @@ def refuse_questions(page: Page, code: str) -> None:
     page.route(SENDS, lambda route: route.fulfill(status=status, json=problem))
 
 
+def be_slow(route: Route) -> None:
+    route.request.frame.page.wait_for_timeout(700)
+    route.continue_()
+
+
 def test_who_has_to_sign_in_to_ask_is_led_there(person: Person, page: Page) -> None:
     refuse_questions(page, "unauthorized")
     person.ask("may I?", model="echo")
@@ -191,6 +196,35 @@ def test_so_is_the_first_question_of_a_chat(at_own_server: Person, own_server: S
     own_server.start()
     person.see("first of all", timeout=15_000)
     expect(person.questions).to_have_count(1)
+
+
+@pytest.mark.parametrize("network", ["gone", "gone and reloaded", "slow"])
+def test_questions_that_wait_for_each_other_are_one_conversation(
+    at_own_server: Person, own_server: ServerProcess, network: str
+) -> None:
+    person, page = at_own_server, at_own_server.page
+    person.ask("begun", model="echo")
+    person.see("begun")
+    person.see_the_end()
+    if network == "slow":
+        page.route(SENDS, be_slow)
+    else:
+        person.until_page_is_kept()
+        own_server.kill()
+    for question in ("one", "two", "three"):
+        person.ask(question, model="echo")
+    if network != "slow":
+        expect(page.get_by_text("It will be sent when the server is back.")).to_have_count(3)
+        if "reloaded" in network:
+            page.reload()
+            expect(page.get_by_text("It will be sent when the server is back.")).to_have_count(3)
+        own_server.start()
+    expect(person.questions).to_have_text(
+        [re.compile(word) for word in ("begun", "one", "two", "three")], timeout=20_000
+    )
+    person.see("three")
+    messages = httpx.get(f"{own_server.url}/api/sessions/{person.session}/messages").json()["messages"]
+    assert [message["parent_id"] for message in messages] == [None, *(message["id"] for message in messages[:-1])]
 
 
 @pytest.mark.parametrize("reloaded", [False, True])
