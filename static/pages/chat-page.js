@@ -1,6 +1,6 @@
 import { Announcer } from "../components/announcer.js";
 import { Composer } from "../components/composer.js";
-import { COMPOSER } from "../components/composer-focus.js";
+import { COMPOSER, focusComposer } from "../components/composer-focus.js";
 import { ConnectionPanel } from "../components/connection-panel.js";
 import { ExportDialog } from "../components/export-dialog.js";
 import { html } from "../components/html.js";
@@ -35,7 +35,8 @@ export function ChatPage() {
   const toasts = html`<${Toasts} session=${session.id} />`;
   const open = (/** @type {Opened} */ which) => () => (opened.value = which);
   const close = open(null);
-  useShortcuts({ escape: drawer.isOpen ? drawer.close : stop, showSearch: () => drawer.open("search") });
+  const leaveOrStop = () => (document.activeElement?.matches("input[type=search]") ? focusComposer() : stop());
+  useShortcuts({ escape: drawer.isOpen ? drawer.close : leaveOrStop, showSearch: () => drawer.open("search") });
   document.title = title === "New chat" ? "Xionimus" : `${title} · Xionimus`;
 
   return html`<a class="skip" href="#${COMPOSER}" onClick=${skip}>Skip to the question</a>

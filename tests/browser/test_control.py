@@ -35,6 +35,20 @@ def test_escape_stops(person: Person, page: Page) -> None:
     expect(person.answers.last).to_contain_text("You stopped this answer here.")
 
 
+def test_escape_leaves_the_search_and_stops_nothing(person: Person, page: Page) -> None:
+    person.ask("Hello")
+    person.see("No AI is answering")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("nowhere")
+    for _ in range(2):  # the first one empties it
+        expect(page.get_by_label("Search chats")).to_be_focused()
+        page.keyboard.press("Escape")
+    expect(person.composer).to_be_focused()
+    expect(person.button("Stop")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(person.answers.last).to_contain_text("You stopped this answer here.")
+
+
 def test_answer_again_stands_beside_the_first_one(person: Person) -> None:
     person.ask("one two three", model="echo")
     person.see("one two three")
