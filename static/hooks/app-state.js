@@ -112,6 +112,12 @@ effect(() => {
   setTimeout(list.refresh);
 });
 
+// A search leaves the chat in view out of the list, and a deletion takes it: its title stays.
+effect(() => {
+  const title = list.sessions.value.find(({ id }) => id === store.value.id)?.title;
+  if (title) untracked(() => (store.value.title.value = title));
+});
+
 // A chat that begins is not being read yet, and neither is one that is not in view: nothing else says that their
 // questions can be sent now. The same key goes with every attempt, so other tabs may send them too.
 effect(() => {

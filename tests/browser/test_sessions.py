@@ -32,6 +32,15 @@ def test_a_chat_is_found_by_what_was_said_in_it(person: Person, page: Page, page
     expect(page.get_by_text("Nothing found")).to_be_visible()
 
 
+def test_a_search_takes_nothing_from_the_chat_in_view(person: Person, page: Page, page_server: ServerProcess) -> None:
+    person.open(ask_over_http(page_server, "In view"))
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("In view")
+    page.get_by_label("Search chats").fill("nobody ever said this")
+    expect(page.get_by_text("Nothing found")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("In view")
+
+
 def test_a_chat_is_renamed(person: Person, page: Page, page_server: ServerProcess) -> None:
     session = ask_over_http(page_server, "Old name")
     person.open(session)
