@@ -30,7 +30,7 @@ export function AnswerFooter({ session, message }) {
 /** @param {Spoken} message */
 function factsOf({ provider, model, usage, timings }) {
   const facts = [provider === model ? model : `${provider} · ${model}`];
-  if (usage) facts.push(`${usage.source === "estimated" ? "about " : ""}${count(usage.output_tokens)} tokens`);
+  if (usage) facts.push(`${usage.source === "estimated" ? "about " : ""}${tokens(usage.output_tokens)}`);
   if (timings?.first_token_ms != null) facts.push(`first after ${seconds(timings.first_token_ms)}`);
   const writing = timings ? timings.total_ms - (timings.first_token_ms ?? 0) : 0;
   if (usage && writing > 0) facts.push(`${rate(usage.output_tokens / (writing / 1_000))} tokens/s`);
@@ -38,7 +38,7 @@ function factsOf({ provider, model, usage, timings }) {
 }
 
 /** @param {number} number */
-const count = (number) => number.toLocaleString();
+const tokens = (number) => `${number.toLocaleString()} ${number === 1 ? "token" : "tokens"}`;
 
 /** @param {number} milliseconds */
 const seconds = (milliseconds) =>
