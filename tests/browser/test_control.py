@@ -135,6 +135,7 @@ def test_the_branch_in_view_stays_in_view(person: Person, page: Page, page_serve
     person.questions.first.hover()
     person.button("Edit the question").click()
     editor = page.get_by_role("textbox", name="Edit the question")
+    expect(editor).to_be_focused()
     editor.fill("my long rewriting, not sent yet")
     httpx.post(url, json={"content": "asked elsewhere", "model": "echo"}, params={"wait": 5}).raise_for_status()
     page.wait_for_timeout(500)
