@@ -31,12 +31,13 @@ export class Asking {
    * @param {Partial<Question>} [otherwise] what is not as the user has chosen
    */
   send(content, parent, otherwise) {
-    // Behind another that is still on its way: that one's answer will be the newest message.
-    const follows = this.unsent.value.some(
-      ({ question, status, passing }) => (status === "sending" || passing) && (question.parent_id ?? parent) === parent,
-    );
-    const question = { content, parent_id: follows ? null : parent, ...how(), ...otherwise };
+    const question = { content, parent_id: parent, ...how(), ...otherwise };
     return this.inTurn({ key: newId(), question, status: "sending" });
+  }
+
+  /** Whether a question is still on its way: its answer will be the newest message. */
+  get isWaiting() {
+    return this.unsent.value.some(({ status, passing }) => status === "sending" || passing);
   }
 
   /**

@@ -266,9 +266,9 @@ export class SessionStore {
 
   /**
    * @param {string} content
-   * @param {string | null} [parent] the end of the branch in view if left out
+   * @param {string | null} [parent] if left out, what is on its way, or else the end of the branch in view
    */
-  send(content, parent = this.leaf.value) {
+  send(content, parent = this.asking.isWaiting ? null : this.leaf.value) {
     return this.asking.send(content, parent);
   }
 

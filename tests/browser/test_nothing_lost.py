@@ -227,6 +227,28 @@ def test_questions_that_wait_for_each_other_are_one_conversation(
     assert [message["parent_id"] for message in messages] == [None, *(message["id"] for message in messages[:-1])]
 
 
+def test_a_new_version_that_waits_stays_one(at_own_server: Person, own_server: ServerProcess) -> None:
+    person, page = at_own_server, at_own_server.page
+    person.ask("begun", model="echo")
+    person.see("begun")
+    person.see_the_end()
+    own_server.kill()
+    for question in ("one", "two"):
+        person.ask(question, model="echo")
+    person.questions.first.hover()
+    person.button("Edit the question").click()
+    editor = page.get_by_role("textbox", name="Edit the question")
+    expect(editor).to_be_focused()
+    editor.fill("begun anew")
+    person.button("Send as a new version").click()
+    expect(page.get_by_text("It will be sent when the server is back.")).to_have_count(3)
+    own_server.start()
+    person.see("begun anew", timeout=20_000)
+    messages = httpx.get(f"{own_server.url}/api/sessions/{person.session}/messages").json()["messages"]
+    parents = {message["content"]: message["parent_id"] for message in messages if message["role"] == "user"}
+    assert parents == {"begun": None, "one": messages[1]["id"], "two": messages[3]["id"], "begun anew": None}
+
+
 @pytest.mark.parametrize("reloaded", [False, True])
 def test_a_question_is_sent_though_another_chat_is_in_view(
     at_own_server: Person, own_server: ServerProcess, reloaded: bool
