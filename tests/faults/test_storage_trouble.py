@@ -94,10 +94,19 @@ class Person:
         self._http = http
         self._questions = f"/api/sessions/{session_id}/messages"
         self._events = f"/api/sessions/{session_id}/events"
+        self._followers: list[Follower] = []
 
     def ask(self, script: Script, **parameters: str) -> httpx.Response:
         body = {"content": script.question, "on_busy": "enqueue"}
         return self._http.post(self._questions, json=body, params=parameters)
+
+    def follow(self, accepted: Mapping[str, Any]) -> Follower:
+        self._followers.append(Follower(str(self._http.base_url.join(accepted["stream_url"]))))
+        return self._followers[-1]
+
+    def leave(self) -> None:
+        for follower in self._followers:
+            follower.leave()
 
     def get(self, path: str) -> httpx.Response:
         return self._http.get(path)
@@ -135,26 +144,33 @@ class Person:
 @pytest.fixture
 def person(stored: RestlessServer, session_id: str) -> Iterator[Person]:
     with httpx.Client(base_url=stored.url, timeout=20) as http:
-        yield Person(http, session_id)
+        person = Person(http, session_id)
+        yield person
+        person.leave()
 
 
 class Follower(threading.Thread):
-    """Reads one answer to its end, and comes back with its cursor when it is cut off."""
+    """Reads one answer to its end, and comes back with its cursor when it is cut off, until it is told to leave."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
         self.lines: list[str] = []
         self._url = url
+        self._left = False
         self.start()
 
     def run(self) -> None:
-        while not self.ended:
+        while not (self.ended or self._left):
             with suppress(httpx.TransportError):
                 self._read()
 
     @property
     def ended(self) -> bool:
         return bool(self.lines) and json.loads(self.lines[-1])["type"] in ("complete", "error")
+
+    def leave(self) -> None:
+        """Has it stop at the next cut: a later test may have a proxy, or the port that was the server's."""
+        self._left = True
 
     def wait_for(self, count: int, within: float = 10.0) -> None:
         deadline = monotonic() + within
@@ -185,7 +201,7 @@ def test_storage_trouble(
     first = person.ask(Script(tag=session_id), wait="20").json()
     assert first["status"] == "completed"
     accepted = person.ask(under_way).json()
-    follower = Follower(f"{stored.url}{accepted['stream_url']}")
+    follower = person.follow(accepted)
     follower.wait_for(10)
 
     with trouble:
@@ -232,7 +248,7 @@ def check_failed_answer(lines: list[str], script: Script) -> None:
 
 def test_a_lock_that_is_soon_let_go_only_delays(stored: RestlessServer, person: Person, session_id: str) -> None:
     script = Script(chunks=300, delay=0.01, tag=session_id)
-    follower = Follower(f"{stored.url}{person.ask(script).json()['stream_url']}")
+    follower = person.follow(person.ask(script).json())
     follower.wait_for(5)
     with locked(database(stored)):
         sleep(2)
@@ -286,13 +302,16 @@ NEXT_TO_NOTHING = ("prlimit", "--fsize=33000")  # a file may become so long: roo
 
 def test_a_start_that_cannot_end_what_was_left_is_refused(stored: RestlessServer, person: Person) -> None:
     accepted = person.ask(Script(chunks=3_000, delay=0.01)).json()
-    Follower(f"{stored.url}{accepted['stream_url']}").wait_for(5)
+    follower = person.follow(accepted)
+    follower.wait_for(5)
     stored.kill()
     with closing(sqlite3.connect(database(stored))) as shell:
         shell.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     check_start_refused(stored)
     stored.start()
     assert person.get(f"/api/messages/{accepted['message']['id']}").json()["status"] == "interrupted"
+    follower.join(timeout=10)
+    assert json.loads(follower.lines[-1])["status"] == "interrupted"
 
 
 def test_a_start_that_cannot_make_its_tables_is_refused(stored: RestlessServer) -> None:
