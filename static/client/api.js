@@ -67,10 +67,11 @@ export const regenerate = (message, how, key) =>
   call("POST", `/api/messages/${message}/regenerate`, { body: how, headers: { "Idempotency-Key": key } });
 
 /**
+ * Also if the page is closed at once.
  * @param {string} message
  * @returns {Promise<Message>}
  */
-export const cancel = (message) => call("POST", `/api/messages/${message}/cancel`);
+export const cancel = (message) => call("POST", `/api/messages/${message}/cancel`, { keepalive: true });
 
 /** The log, who can answer, and who asks. */
 

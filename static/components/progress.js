@@ -1,6 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { behind, catchUp, paused } from "../hooks/playback.js";
 import { maxTokens, speed } from "../hooks/preferences.js";
+import { stopping } from "../hooks/stopping.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 
@@ -23,7 +24,7 @@ export function Progress({ session }) {
   useTicking(Boolean(answer));
   if (!answer && !isBehind) return null;
   return html`<div class="progress">
-    <span class="amount">${answer ? amount(answer.length + (answer.thinking?.length ?? 0)) : "The answer is complete"}</span>
+    <span class="amount">${answer ? stateOf(answer) : "The answer is complete"}</span>
     ${answer && html`<span>${elapsed(beginning(answer))}</span>`}
     <span class="space" />
     ${isBehind &&
@@ -45,6 +46,10 @@ function SpeedSlider() {
     <span aria-hidden="true">${SPEED_NAMES[speed.value]}</span>
   </label>`;
 }
+
+/** @param {Spoken} answer */
+const stateOf = ({ id, length, thinking }) =>
+  stopping.value.includes(id) ? "Stopping …" : amount(length + (thinking?.length ?? 0));
 
 /** @param {number} characters */
 function amount(characters) {

@@ -6,6 +6,7 @@ import { paused } from "./playback.js";
 import { lastSession, useStreaming } from "./preferences.js";
 import * as list from "./session-list.js";
 import { SessionStore } from "./session-store.js";
+import { stopKept } from "./stopping.js";
 
 /** @import { Provider } from "../client/types.js" */
 
@@ -127,6 +128,7 @@ effect(() => {
 
 /** @param {boolean} isStart */
 function sendAll(isStart) {
+  stopKept();
   const inView = store.value;
   inView.asking.retry();
   const isLeftOut = (/** @type {string} */ id) => id === inView.id || list.isBeingDeleted(id);

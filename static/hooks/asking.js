@@ -118,11 +118,6 @@ export class Asking {
       }),
     );
   }
-
-  /** @param {string[]} messages answers being written, or waiting to be */
-  stop(messages) {
-    return trying("Not stopped.", () => Promise.all(messages.map(api.cancel)));
-  }
 }
 
 /**

@@ -1,3 +1,4 @@
+import { effect, signal } from "@preact/signals";
 import { Cache, browserKeeper, tabKeeper } from "../client/index.js";
 import { disown, owner } from "./owner.js";
 
@@ -5,6 +6,36 @@ import { disown, owner } from "./owner.js";
 export const KEPT = `xionimus:${owner}:`;
 
 export const cache = new Cache(`xionimus:${owner}`);
+
+/**
+ * A signal whose value is kept in the browser and is the same in all of its owner's tabs.
+ * @template T
+ * @param {string} name
+ * @param {T} initial
+ */
+export function kept(name, initial) {
+  const key = KEPT + name;
+  const value = signal(read(key, initial));
+  effect(() => browserKeeper.setItem(key, JSON.stringify(value.value)));
+  addEventListener("storage", (event) => {
+    if (event.key === key) value.value = read(key, initial);
+  });
+  return value;
+}
+
+/**
+ * @template T
+ * @param {string} key
+ * @param {T} initial
+ * @returns {T}
+ */
+export function read(key, initial) {
+  try {
+    return JSON.parse(browserKeeper.getItem(key) ?? "") ?? initial;
+  } catch {
+    return initial;
+  }
+}
 
 /** Everything of the owner's, as far as this browser is concerned. */
 export function forgetAll() {

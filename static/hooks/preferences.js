@@ -1,39 +1,9 @@
 import { effect, signal } from "@preact/signals";
 import { browserKeeper } from "../client/index.js";
-import { KEPT } from "./kept.js";
+import { KEPT, kept, read } from "./kept.js";
 
 /** @typedef {"system" | "light" | "dark"} Theme */
 /** @typedef {"now" | "calm" | "slow"} Speed */
-
-/**
- * A signal whose value is kept in the browser and is the same in all of its owner's tabs.
- * @template T
- * @param {string} name
- * @param {T} initial
- */
-function kept(name, initial) {
-  const key = KEPT + name;
-  const value = signal(read(key, initial));
-  effect(() => browserKeeper.setItem(key, JSON.stringify(value.value)));
-  addEventListener("storage", (event) => {
-    if (event.key === key) value.value = read(key, initial);
-  });
-  return value;
-}
-
-/**
- * @template T
- * @param {string} key
- * @param {T} initial
- * @returns {T}
- */
-function read(key, initial) {
-  try {
-    return JSON.parse(browserKeeper.getItem(key) ?? "") ?? initial;
-  } catch {
-    return initial;
-  }
-}
 
 export const theme = kept("theme", /** @type {Theme} */ ("system"));
 export const useStreaming = kept("useStreaming", true);

@@ -8,6 +8,7 @@ import { KEPT, cache } from "./kept.js";
 import { once } from "./once.js";
 import { reading } from "./reading.js";
 import { changed } from "./session-list.js";
+import { stop } from "./stopping.js";
 
 /** @import { Accepted } from "../client/types.js" */
 /** @import { Spoken } from "../client/conversation.js" */
@@ -296,6 +297,6 @@ export class SessionStore {
 
   /** Stop what is being written, and what waits for it. */
   stop() {
-    return this.asking.stop(this.active.value.map((message) => message.id));
+    return stop(this.active.value.map((message) => message.id));
   }
 }

@@ -198,6 +198,26 @@ def test_so_is_the_first_question_of_a_chat(at_own_server: Person, own_server: S
     expect(person.questions).to_have_count(1)
 
 
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_a_stop_that_could_not_be_sent_is_sent_later(
+    person: Person, page: Page, page_server: ServerProcess, reloaded: bool
+) -> None:
+    page.route("**/cancel", lambda route: route.abort())
+    person.ask("word " * 5_000, model="echo")
+    person.see("word word")
+    person.button("Stop").click()
+    expect(page.get_by_text("Not stopped yet. The server cannot be reached.")).to_be_visible()
+    expect(page.get_by_text("Stopping …")).to_be_visible()
+    if reloaded:
+        page.reload()
+        expect(page.get_by_text("Stopping …")).to_be_visible()
+    page.unroute("**/cancel")
+    expect(page.get_by_text("You stopped this answer here.")).to_be_visible(timeout=15_000)
+    assert page.evaluate("Object.entries(localStorage).find(([name]) => name.endsWith(':stopping'))[1]") == "[]"
+    messages = httpx.get(f"{page_server.url}/api/sessions/{person.session}/messages").json()["messages"]
+    assert messages[-1]["status"] == "cancelled"
+
+
 @pytest.mark.parametrize("network", ["gone", "gone and reloaded", "slow"])
 def test_questions_that_wait_for_each_other_are_one_conversation(
     at_own_server: Person, own_server: ServerProcess, network: str
