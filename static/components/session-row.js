@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { currentId, newSession } from "../hooks/app-state.js";
 import { isComposing } from "../hooks/composing.js";
-import { remove, rename } from "../hooks/session-list.js";
+import { isBegun, isUnsent, remove, rename } from "../hooks/session-list.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 
@@ -27,12 +27,13 @@ export function SessionRow({ session, isCurrent, onOpen }) {
       <span class="title" dir="auto">${title}</span>
       <span class="when">
         ${session.active.length > 0 && html`<span class="active" role="img" aria-label="being answered" />`}
-        ${when(session.updated_at)}
+        ${isUnsent(session.id) ? "not sent" : when(session.updated_at)}
       </span>
     </a>
     <span class="row-actions">
-      <button ref=${edit} type="button" class="quiet icon-only" aria-label="Rename ${title}" title="Rename"
-        onClick=${() => setRenaming(true)}><${Icon} name="edit" /></button>
+      ${!isBegun(session.id) &&
+      html`<button ref=${edit} type="button" class="quiet icon-only" aria-label="Rename ${title}" title="Rename"
+        onClick=${() => setRenaming(true)}><${Icon} name="edit" /></button>`}
       <button type="button" class="quiet icon-only" aria-label="Delete ${title}" title="Delete"
         onClick=${discard}><${Icon} name="trash" /></button>
     </span>

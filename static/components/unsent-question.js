@@ -29,7 +29,7 @@ export function UnsentQuestion({ session, unsent }) {
     return html`<${QuestionEditor} text=${content} action="Send" onSend=${send} onCancel=${cancel} />`;
   }
   const discard = () => {
-    asking.forget(unsent.key);
+    asking.discard(unsent.key);
     offerUndo("Question discarded.", () => asking.note(unsent));
     focusComposer();
   };

@@ -4,7 +4,7 @@ import { KEPT } from "./kept.js";
 import { once } from "./once.js";
 import { confirmed, signedOut } from "./owner.js";
 import * as preferences from "./preferences.js";
-import { lookSoon } from "./session-list.js";
+import { lookSoon, noteUnsent } from "./session-list.js";
 import { trying } from "./trouble.js";
 import { wordsFor } from "./words.js";
 
@@ -98,6 +98,12 @@ export class Asking {
   }
 
   /** @param {string} key */
+  discard(key) {
+    this.forget(key);
+    noteUnsent();
+  }
+
+  /** @param {string} key */
   forget(key) {
     this.outbox.remove(key);
     this.unsent.value = this.outbox.all();
@@ -107,6 +113,7 @@ export class Asking {
   note(unsent) {
     this.outbox.put(unsent);
     this.unsent.value = this.outbox.all();
+    noteUnsent();
   }
 
   /** @param {string} message the answer, or the question, to answer again */

@@ -1,11 +1,12 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
-import { Outbox, api, browserKeeper, isUnauthorized } from "../client/index.js";
+import { Outbox, api, browserKeeper, isNotFound, isUnauthorized } from "../client/index.js";
 import { KEPT, cache } from "./kept.js";
 import { onNote, tellTabs } from "./notes.js";
 import { once } from "./once.js";
 import { confirmOwner, signedOut } from "./owner.js";
 import { trying } from "./trouble.js";
 
+/** @import { Unsent } from "../client/outbox.js" */
 /** @import { Session } from "../client/types.js" */
 
 const MOST = 500; // chats that the server lists at once
@@ -13,6 +14,7 @@ const UNDO_FOR = 6_000;
 const QUICKLY = 2_500; // between looks while something is being written
 const CALMLY = 30_000;
 const UNREACHED = 5_000; // while the server cannot be reached
+const TITLE = 80; // characters of a first question, for as long as the server has given no title
 
 export const sessions = signal(/** @type {Session[]} */ ([]));
 export const hasMore = signal(false);
@@ -24,11 +26,28 @@ export const searched = signal("");
  */
 const deleting = signal(/** @type {Map<string, {title: string, timer: number, isUnderWay?: boolean}>} */ (new Map()));
 
-export const listed = computed(() => sessions.value.filter((session) => !deleting.value.has(session.id)));
+/** Sessions with questions that the server has not confirmed, and the first of those. */
+const unsent = signal(/** @type {Map<string, Unsent>} */ (new Map()));
+
+/** Those that the server does not know yet, because it is the first question that waits; a search is the server's. */
+const begun = computed(() => {
+  const known = new Set(sessions.value.map(({ id }) => id));
+  const first = [...unsent.value].filter(([id, { question }]) => question.parent_id === null && !known.has(id));
+  return searched.value ? [] : first.map(([id, { question }]) => beginning(id, question.content));
+});
+
+export const all = computed(() => [...begun.value, ...sessions.value]);
+export const listed = computed(() => all.value.filter((session) => !deleting.value.has(session.id)));
 export const removable = computed(() => {
   const [id, last] = [...deleting.value].filter(([, { isUnderWay }]) => !isUnderWay).at(-1) ?? [];
   return id && last ? { id, title: last.title } : null;
 });
+
+/** @param {string} id */
+export const isBegun = (id) => begun.value.some((session) => session.id === id);
+
+/** Whether a question waits in it. @param {string} id */
+export const isUnsent = (id) => unsent.value.get(id)?.status === "failed";
 
 /** @param {string} id */
 export const isBeingDeleted = (id) => deleting.value.has(id);
@@ -55,6 +74,7 @@ export async function refresh() {
     listedFor = q;
     sessions.value = [...found.sessions, ...behind];
     hasMore.value = behind.length ? hasMore.value : found.has_more;
+    noteUnsent();
     pause = isBusy() ? QUICKLY : CALMLY;
     answers.value += 1;
     if (!searched.value) cache.keepSessions(found.sessions);
@@ -141,7 +161,9 @@ async function carryOut(id, keepalive = false) {
   cache.forgetHistory(id);
   if (keepalive) forgetUnsent(id); // nobody will be here to do it
   await trying("Not deleted.", async () => {
-    await api.deleteSession(id, { keepalive });
+    await api.deleteSession(id, { keepalive }).catch((error) => {
+      if (!isNotFound(error) && !isBegun(id)) throw error;
+    });
     forgetUnsent(id);
     sessions.value = sessions.value.filter((session) => session.id !== id);
   });
@@ -150,7 +172,30 @@ async function carryOut(id, keepalive = false) {
 }
 
 /** A question sent later would begin the chat anew. @param {string} id */
-const forgetUnsent = (id) => new Outbox(browserKeeper, id, KEPT).keep([]);
+function forgetUnsent(id) {
+  new Outbox(browserKeeper, id, KEPT).keep([]);
+  noteUnsent();
+}
+
+/** Look which questions wait; of one that the server has taken, its session is left in the list until that is read. */
+export function noteUnsent() {
+  const waiting = Outbox.sessions(browserKeeper, KEPT).map((id) => {
+    const asked = new Outbox(browserKeeper, id, KEPT).all();
+    return /** @type {const} */ ([id, asked.find(({ status }) => status === "failed") ?? asked[0]]);
+  });
+  unsent.value = new Map(waiting);
+}
+
+/**
+ * @param {string} id
+ * @param {string} question
+ * @returns {Session}
+ */
+function beginning(id, question) {
+  const now = new Date().toISOString();
+  const title = question.trim().slice(0, TITLE).replace(/\s+/g, " ");
+  return { id, title, created_at: now, updated_at: now, active: [] };
+}
 
 effect(() => {
   searched.value;
@@ -159,6 +204,8 @@ effect(() => {
 cache.sessions().then((kept) => {
   if (kept && !sessions.value.length) sessions.value = kept;
 });
+noteUnsent();
+addEventListener("storage", ({ key }) => key?.startsWith(`${KEPT}outbox:`) && noteUnsent());
 onNote((note) => note === "sessions" && refresh());
 addEventListener("online", refresh);
 document.addEventListener("visibilitychange", refreshIfSeen);

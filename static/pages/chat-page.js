@@ -13,7 +13,7 @@ import { Transcript } from "../components/transcript.js";
 import { currentId } from "../hooks/app-state.js";
 import { opened } from "../hooks/opened.js";
 import { signedOut } from "../hooks/owner.js";
-import { sessions } from "../hooks/session-list.js";
+import { all } from "../hooks/session-list.js";
 import { useDrawer } from "../hooks/useDrawer.js";
 import { useShortcuts } from "../hooks/useShortcuts.js";
 import { useStreamingChat } from "../hooks/useStreamingChat.js";
@@ -29,7 +29,7 @@ function skip(event) {
 export function ChatPage() {
   const { session, stop } = useStreamingChat({ sessionId: currentId.value });
   const drawer = useDrawer("open-chats");
-  const listed = sessions.value.find((each) => each.id === session.id);
+  const listed = all.value.find((each) => each.id === session.id);
   const title = session.missing.value ? "No such chat" : session.title.value || listed?.title || "New chat";
   const dialog = opened.value;
   const toasts = html`<${Toasts} session=${session.id} />`;

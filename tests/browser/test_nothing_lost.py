@@ -193,9 +193,43 @@ def test_so_is_the_first_question_of_a_chat(at_own_server: Person, own_server: S
     own_server.kill()
     person.ask("first of all", model="echo")
     expect(page.get_by_text("It will be sent when the server is back.")).to_be_visible()
+    row = page.locator(".session", has_text="first of all")
+    expect(row).to_contain_text("not sent")
     own_server.start()
     person.see("first of all", timeout=15_000)
     expect(person.questions).to_have_count(1)
+    expect(row).not_to_contain_text("not sent")
+    expect(row).to_have_count(1)
+
+
+def test_a_chat_that_was_never_sent_is_found_again_or_deleted(
+    at_own_server: Person, own_server: ServerProcess
+) -> None:
+    person, page = at_own_server, at_own_server.page
+    person.choose("echo")
+    person.until_page_is_kept()
+    own_server.kill()
+    asked = ("the one to keep", "the one to delete")
+    for question in asked:
+        person.button("New chat").click()
+        person.ask(question, model="echo")
+        expect(page.get_by_text("It will be sent when the server is back.")).to_be_visible()
+    person.button("New chat").click()
+    page.reload()
+    keep, delete = (page.locator(".session", has_text=question) for question in asked)
+    delete.hover()
+    delete.get_by_title("Delete").click()
+    keep.get_by_role("link").click()
+    expect(person.page.get_by_label("Question that has not been sent")).to_contain_text("the one to keep")
+    expect(page.get_by_role("heading", level=1)).to_have_text("the one to keep")
+    expect(person.button("Undo")).to_be_hidden(timeout=10_000)
+    expect(delete).to_be_hidden()
+    own_server.start()
+    person.see("the one to keep", timeout=15_000)
+    expect(keep).not_to_contain_text("not sent")
+    titles = [session["title"] for session in httpx.get(f"{own_server.url}/api/sessions").json()["sessions"]]
+    assert "the one to keep" in titles
+    assert "the one to delete" not in titles
 
 
 @pytest.mark.parametrize("reloaded", [False, True])
