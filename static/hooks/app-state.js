@@ -1,7 +1,7 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
 import { api, newId, tabKeeper } from "../client/index.js";
 import { sendKept } from "./asking.js";
-import { KEPT } from "./kept.js";
+import { KEPT, kept } from "./kept.js";
 import { paused } from "./playback.js";
 import { lastSession, useStreaming } from "./preferences.js";
 import * as list from "./session-list.js";
@@ -14,8 +14,10 @@ export { useStreaming };
 
 const EXPECTED = 50; // ids remembered as made here
 
-export const providers = signal(/** @type {Provider[]} */ ([]));
-export const defaultProvider = signal("");
+/** What the server said last of who can answer, also before it has said so again. */
+const told = kept("providers", { providers: /** @type {Provider[]} */ ([]), default_provider: "" });
+export const providers = computed(() => told.value.providers);
+export const defaultProvider = computed(() => told.value.default_provider);
 
 const FRESH = `${KEPT}fresh`;
 
@@ -80,9 +82,7 @@ export function openNeighbour(step) {
 
 async function loadProviders() {
   try {
-    const found = await api.providers();
-    providers.value = found.providers;
-    defaultProvider.value = found.default_provider;
+    told.value = await api.providers();
   } catch {
     addEventListener("online", loadProviders, { once: true });
     setTimeout(loadProviders, 5_000);

@@ -216,6 +216,7 @@ def test_a_chat_that_was_never_sent_is_found_again_or_deleted(
         expect(page.get_by_text("It will be sent when the server is back.")).to_be_visible()
     person.button("New chat").click()
     page.reload()
+    expect(page.get_by_label("Model", exact=True).locator("option:checked")).to_have_text("echo")
     keep, delete = (page.locator(".session", has_text=question) for question in asked)
     delete.hover()
     delete.get_by_title("Delete").click()
