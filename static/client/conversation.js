@@ -3,8 +3,9 @@ import { countCharacters, sha256 } from "./proof.js";
 /** @import { Accepted, History, LogEvent, Message } from "./types.js" */
 
 /**
- * @typedef {Message & {retrying?: Retrying | null, seenFromStart?: boolean}} Spoken
- *   a message, and what is known only while it is being written
+ * @typedef {Message & {retrying?: Retrying | null, seenAt?: number}} Spoken
+ *   a message, and what is known only while it is being written; `seenAt` is when it was seen to begin, in
+ *   milliseconds by the clock of this machine
  *
  * @typedef {object} Retrying
  * @property {number} attempt the one that failed
@@ -53,7 +54,7 @@ export class Conversation {
 
   /** @param {Spoken} message as it is read again */
   recognise(message) {
-    if (this.messages.get(message.id)?.seenFromStart) message.seenFromStart = true;
+    message.seenAt = this.messages.get(message.id)?.seenAt ?? message.seenAt;
   }
 
   /** @param {History} history the page before the oldest known message */
@@ -66,7 +67,7 @@ export class Conversation {
   /** @param {Accepted} accepted the answer to our own question, which may come before or after its events */
   accept({ user_message, message }) {
     for (const each of [user_message, message]) {
-      if (!this.messages.has(each.id)) this.put({ ...each, seenFromStart: true });
+      if (!this.messages.has(each.id)) this.put({ ...each, seenAt: Date.now() });
     }
   }
 
@@ -132,7 +133,7 @@ function begun(event) {
   return {
     id: message_id, session_id: "", parent_id, role: "assistant", status: "streaming", content: "", length: 0,
     sha256: "", thinking: null, sources: [], provider, model, finish_reason: null, usage: null, timings: null,
-    error: null, created_at: timestamp, finished_at: null, seenFromStart: true,
+    error: null, created_at: timestamp, finished_at: null, seenAt: Date.now(),
   };
 }
 
@@ -147,7 +148,7 @@ const HANDLERS = {
   },
   start: (conversation, event) => {
     const known = conversation.messages.get(event.message_id);
-    conversation.put(known ? Object.assign(known, { seenFromStart: true }) : begun(event));
+    conversation.put(known ? Object.assign(known, { seenAt: Date.now() }) : begun(event));
   },
   thinking: about((message, event, conversation) => {
     const isFirst = !message.thinking;

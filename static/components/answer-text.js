@@ -53,7 +53,7 @@ class Writing {
     this.received = message.content;
     this.view = new MarkdownView(element, (text, isWhole) => sentences.read(text, isWhole));
     this.pacer = new Pacer((text) => this.show(text), () => this.finish());
-    this.speaks = isLive && Boolean(message.seenFromStart); // what was there before its reader came is not news
+    this.speaks = isLive && Boolean(message.seenAt); // what was there before its reader came is not news
     this.view.write(message.content);
     this.speaks = isLive;
     element.toggleAttribute("data-writing", isLive);

@@ -8,8 +8,6 @@ import { Icon } from "./icons.js";
 /** @import { Spoken } from "../client/conversation.js" */
 /** @import { SessionStore } from "../hooks/session-store.js" */
 
-let latest = { id: "", at: 0 }; // of the answers that were seen from their start
-
 const CHARACTERS_PER_TOKEN = 4; // until the provider counts
 const SPEEDS = /** @type {const} */ (["now", "calm", "slow"]);
 const SPEED_NAMES = { now: "as it comes", calm: "calm", slow: "slow" };
@@ -59,14 +57,10 @@ function amount(characters) {
 }
 
 /**
- * When an answer began, by the clock of this machine: the server's may be another.
+ * When an answer began, by the clock of this machine if it is known: the server's may be another.
  * @param {Spoken} answer
  */
-function beginning({ id, seenFromStart, created_at }) {
-  if (!seenFromStart) return Date.parse(created_at);
-  if (latest.id !== id) latest = { id, at: Date.now() };
-  return latest.at;
-}
+const beginning = ({ seenAt, created_at }) => seenAt ?? Date.parse(created_at);
 
 /** @param {number} since */
 function elapsed(since) {

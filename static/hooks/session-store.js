@@ -291,7 +291,7 @@ export class SessionStore {
     }
     const { user_message, message, cursor } = accepted;
     if (user_message.parent_id !== null) return this.reload(); // something was said before
-    this.conversation.load({ messages: [user_message, { ...message, seenFromStart: true }], cursor, has_more: false });
+    this.conversation.load({ messages: [user_message, { ...message, seenAt: Date.now() }], cursor, has_more: false });
     this.join(cursor);
   }
 

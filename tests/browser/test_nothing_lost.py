@@ -62,6 +62,16 @@ def squeezed(text: str) -> str:
     return re.sub(r"[\s*#-]|```(python)?", "", text)
 
 
+def test_the_seconds_go_on_counting_after_a_reload(person: Person, page: Page) -> None:
+    person.ask("word " * 5_000, model="echo")
+    seconds = page.locator(".progress").get_by_text(re.compile(r"^\d+ s$"))
+    expect(seconds).to_have_text(re.compile("^[3-9] s"))
+    person.until_kept("word word")
+    page.reload()
+    assert int(seconds.inner_text().split()[0]) >= 3
+    person.button("Stop").click()
+
+
 def test_a_killed_server_comes_back_and_so_does_the_page(at_own_server: Person, own_server: ServerProcess) -> None:
     person = at_own_server
     person.ask("Go", model="long")
