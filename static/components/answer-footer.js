@@ -21,8 +21,9 @@ export function AnswerFooter({ session, message }) {
   return html`<footer class="actions">
     <${BranchArrows} session=${session} message=${message} />
     <${CopyButton} text=${message.content} label="Copy the answer" />
-    <button type="button" class="quiet icon-only" onClick=${() => answerAgain(session, message)}
-      aria-label="Answer again" title="Answer again"><${Icon} name="again" /></button>
+    ${!session.deleted.value &&
+    html`<button type="button" class="quiet icon-only" onClick=${() => answerAgain(session, message)}
+      aria-label="Answer again" title="Answer again"><${Icon} name="again" /></button>`}
     <span class="facts">${factsOf(message).map((fact) => html`<span key=${fact}>${fact}</span>`)}</span>
   </footer>`;
 }

@@ -59,12 +59,13 @@ function Ending({ session, message }) {
   };
   return html`<div class=${error ? "ending failed" : "ending"} role=${error ? "alert" : undefined}>
     <p>${accountOf(message)}</p>
-    <div class="buttons">
+    ${!session.deleted.value &&
+    html`<div class="buttons">
       <${Remedy} code=${error?.code} session=${session.id} />
       ${message.content &&
       html`<button type="button" onClick=${goOn}>Continue</button>`}
       <button type="button" onClick=${() => answerAgain(session, message)}>Try again</button>
-    </div>
+    </div>`}
   </div>`;
 }
 

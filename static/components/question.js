@@ -32,8 +32,9 @@ export function Question({ session, message }) {
     <div class="actions">
       <${BranchArrows} session=${session} message=${message} />
       <${CopyButton} text=${message.content} label="Copy the question" />
-      <button type="button" class="quiet icon-only" onClick=${() => setEditing(true)} aria-label="Edit the question"
-        title="Edit the question"><${Icon} name="edit" /></button>
+      ${!session.deleted.value &&
+      html`<button type="button" class="quiet icon-only" onClick=${() => setEditing(true)}
+        aria-label="Edit the question" title="Edit the question"><${Icon} name="edit" /></button>`}
     </div>
   </article>`;
 }

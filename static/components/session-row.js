@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { currentId, newSession } from "../hooks/app-state.js";
+import { newSession } from "../hooks/app-state.js";
 import { isComposing } from "../hooks/composing.js";
 import { isBegun, isUnsent, remove, rename } from "../hooks/session-list.js";
 import { html } from "./html.js";
@@ -19,8 +19,8 @@ export function SessionRow({ session, isCurrent, onOpen }) {
   const title = session.title || "Untitled";
   if (renaming) return html`<li><${TitleEditor} session=${session} onDone=${() => setRenaming(false)} /></li>`;
   const discard = () => {
-    remove(session);
-    if (session.id === currentId.value) newSession();
+    remove(session, isCurrent);
+    if (isCurrent) newSession();
   };
   return html`<li class=${isCurrent ? "session current" : "session"}>
     <a href="#${session.id}" aria-current=${isCurrent ? "page" : undefined} onClick=${onOpen}>

@@ -20,7 +20,7 @@ export function SettingsDialog({ onClose }) {
     <section>
       <h3>Looks</h3>
       <${Choice} label="Colours" value=${preferences.theme}
-        options=${{ system: "As the system has it", light: "Light", dark: "Dark" }} />
+        options=${{ system: "System", light: "Light", dark: "Dark" }} />
       <${Switch} label="Show answers while they are written" value=${preferences.useStreaming} />
     </section>
     <section>
@@ -29,7 +29,7 @@ export function SettingsDialog({ onClose }) {
         options=${{ enqueue: "waits for it", interrupt: "interrupts it" }} />
       <label class="row">Most tokens an answer may have
         <input type="number" min="1" max="10000000" placeholder="no limit" value=${preferences.maxTokens.value ?? ""}
-          onChange=${(/** @type {any} */ event) => (preferences.maxTokens.value = wholeNumber(event.target.value))} />
+          onChange=${limit} />
       </label>
     </section>
     <${Keys} />
@@ -76,6 +76,13 @@ export function Switch({ label, value, onChoose = (isOn) => (value.value = isOn)
     <input type="checkbox" role="switch" checked=${value.value}
       onChange=${(/** @type {any} */ event) => onChoose(event.target.checked)} />
   </label>`;
+}
+
+/** What is no number of tokens is no limit, and does not stay. @param {Event} event */
+function limit({ target }) {
+  const field = /** @type {HTMLInputElement} */ (target);
+  preferences.maxTokens.value = wholeNumber(field.value);
+  field.value = String(preferences.maxTokens.value ?? "");
 }
 
 /** @param {string} text */

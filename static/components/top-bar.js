@@ -14,6 +14,7 @@ export function TopBar({ session, title, onMenu, onConnection, onSettings, onExp
     <h1 dir="auto">${title}</h1>
     <${ConnectionBadge} state=${session.state.value} onOpen=${onConnection} />
     ${session.path.value.length > 0 &&
+    !session.deleted.value &&
     html`<button type="button" class="quiet icon-only" onClick=${onExport} aria-label="Export" title="Export">
       <${Icon} name="download" /></button>`}
     <button type="button" class="quiet icon-only" onClick=${onSettings} aria-label="Settings" title="Settings">

@@ -21,10 +21,12 @@ export const hasMore = signal(false);
 export const searched = signal("");
 
 /**
+ * @typedef {{title: string, timer: number, wasInView: boolean, isUnderWay?: boolean}} Deletion
+ *
  * Sessions that are not to be seen any more, with the timer that carries their deletion out; it can be taken back
  * until it is under way.
  */
-const deleting = signal(/** @type {Map<string, {title: string, timer: number, isUnderWay?: boolean}>} */ (new Map()));
+const deleting = signal(/** @type {Map<string, Deletion>} */ (new Map()));
 
 /** Sessions with questions that the server has not confirmed, and the first of those. */
 const unsent = signal(/** @type {Map<string, Unsent>} */ (new Map()));
@@ -40,7 +42,7 @@ export const all = computed(() => [...begun.value, ...sessions.value]);
 export const listed = computed(() => all.value.filter((session) => !deleting.value.has(session.id)));
 export const removable = computed(() => {
   const [id, last] = [...deleting.value].filter(([, { isUnderWay }]) => !isUnderWay).at(-1) ?? [];
-  return id && last ? { id, title: last.title } : null;
+  return id && last ? { id, ...last } : null;
 });
 
 /** @param {string} id */
@@ -135,10 +137,13 @@ export async function rename(id, title) {
   await changed();
 }
 
-/** @param {Session} session */
-export function remove({ id, title }) {
+/**
+ * @param {Session} session
+ * @param {boolean} wasInView
+ */
+export function remove({ id, title }, wasInView) {
   const timer = window.setTimeout(() => carryOut(id), UNDO_FOR);
-  deleting.value = new Map([...deleting.value, [id, { title, timer }]]);
+  deleting.value = new Map([...deleting.value, [id, { title, timer, wasInView }]]);
 }
 
 /** @param {string} id */

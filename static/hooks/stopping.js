@@ -9,7 +9,7 @@ export const stopping = kept("stopping", /** @type {string[]} */ ([]));
 /** @param {string[]} messages answers being written, or waiting to be */
 export function stop(messages) {
   stopping.value = [...new Set([...stopping.value, ...messages])];
-  return trying("Not stopped yet.", () => Promise.all(messages.map(carryOut)));
+  return trying("Not stopped yet; it will be tried again.", () => Promise.all(messages.map(carryOut)));
 }
 
 /** The server can be reached again: what it has not heard yet. */

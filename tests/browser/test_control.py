@@ -204,7 +204,11 @@ def test_the_reading_speed_is_the_viewers_own(person: Person, context: BrowserCo
 
 def test_progress_counts_towards_the_limit(person: Person, page: Page) -> None:
     person.button("Settings").click()
-    page.get_by_label("Most tokens an answer may have").fill("150")
+    limit = page.get_by_label("Most tokens an answer may have")
+    limit.fill("-3")
+    limit.press("Enter")
+    expect(limit).to_have_value("")
+    limit.fill("150")
     person.button("Close").click()
     person.ask("Hello")
     expect(page.locator(".progress")).to_contain_text(re.compile(r"about \d+ of 150 tokens\d+ s"))

@@ -212,9 +212,7 @@ def test_so_is_the_first_question_of_a_chat(at_own_server: Person, own_server: S
     expect(row).to_have_count(1)
 
 
-def test_a_chat_that_was_never_sent_is_found_again_or_deleted(
-    at_own_server: Person, own_server: ServerProcess
-) -> None:
+def test_a_chat_that_was_never_sent_is_found_again_or_deleted(at_own_server: Person, own_server: ServerProcess) -> None:
     person, page = at_own_server, at_own_server.page
     person.choose("echo")
     person.until_page_is_kept()
@@ -251,7 +249,7 @@ def test_a_stop_that_could_not_be_sent_is_sent_later(
     person.ask("word " * 5_000, model="echo")
     person.see("word word")
     person.button("Stop").click()
-    expect(page.get_by_text("Not stopped yet. The server cannot be reached.")).to_be_visible()
+    expect(page.get_by_text("Not stopped yet; it will be tried again. The server cannot be reached.")).to_be_visible()
     expect(page.get_by_text("Stopping …")).to_be_visible()
     if reloaded:
         page.reload()

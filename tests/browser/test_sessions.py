@@ -166,12 +166,33 @@ def test_a_deletion_is_carried_out_by_leaving(person: Person, page: Page, page_s
 
 
 def test_a_chat_deleted_elsewhere_says_so(person: Person, page: Page, page_server: ServerProcess) -> None:
-    person.ask("soon gone", model="echo")
-    person.see("soon gone")
-    person.see_the_end()
+    person.ask("soon gone")
+    person.see("No AI is answering")
+    person.button("Stop").click()
+    buttons = [person.button(name) for name in ("Continue", "Try again", "Answer again", "Edit the question", "Export")]
+    person.questions.hover()
+    for button in buttons:
+        expect(button).to_be_visible()
     httpx.delete(f"{page_server.url}/api/sessions/{person.session}").raise_for_status()
     expect(page.get_by_text("This chat has been deleted.")).to_be_visible()
     expect(person.composer).to_be_hidden()
+    for button in buttons:
+        expect(button).to_have_count(0)
+    expect(person.button("Copy the answer")).to_be_visible()
+
+
+def test_who_undoes_the_deletion_of_the_chat_in_view_is_back_in_it(person: Person, page: Page) -> None:
+    person.ask("not meant to go", model="echo")
+    person.see("not meant to go")
+    person.see_the_end()
+    session = person.session
+    row = page.locator(".session.current")
+    row.hover()
+    row.get_by_title("Delete").click()
+    expect(page.get_by_text("What would you like to know?")).to_be_visible()
+    person.button("Undo").click()
+    person.see("not meant to go")
+    assert person.session == session
 
 
 def test_a_chat_that_is_not_there_is_not_taken_for_a_new_one(
