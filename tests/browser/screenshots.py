@@ -58,7 +58,7 @@ def error(person: Person) -> None:
     person.see_the_end()
     person.page.route("**/messages", fail)
     person.ask("And what if it fails?")
-    expect(person.page.get_by_text("Not sent")).to_be_visible()
+    expect(person.page.get_by_text("Not sent.")).to_be_visible()
 
 
 def offline(person: Person) -> None:
@@ -67,7 +67,7 @@ def offline(person: Person) -> None:
     person.see_the_end()
     person.page.context.set_offline(True)
     person.ask("Is anybody there?")
-    expect(person.page.get_by_text("Not sent")).to_be_visible()
+    expect(person.page.get_by_text("Not sent.")).to_be_visible()
 
 
 def failed(person: Person) -> None:

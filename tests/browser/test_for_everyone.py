@@ -52,7 +52,7 @@ def stopped(person: Person) -> None:
 def not_sent(person: Person) -> None:
     person.page.route("**/messages", lambda route: route.abort())
     person.ask("Hello")
-    expect(person.page.get_by_text("Not sent")).to_be_visible()
+    expect(person.page.get_by_text("Not sent.")).to_be_visible()
 
 
 def editing(person: Person) -> None:
