@@ -17,6 +17,12 @@ WATCH_SHIFTS = """() => {
 
 SHOWS = """(text) => [...document.querySelectorAll("article[aria-label=Answer] .markdown")].at(-1)
     ?.textContent.replace(/\\s+/g, " ").includes(text)"""
+ALL_IS_SAID = """() => {
+    const those = (label) => [...document.querySelectorAll(`article[aria-label="${label}"]`)];
+    const answers = those("Answer");
+    const isOver = answers.length && answers.every((answer) => answer.getAttribute("aria-busy") === "false");
+    return isOver && !those("Question that has not been sent").length && !document.querySelector("[aria-label=Stop]");
+}"""
 IS_KEPT = """async ([owner, session, text]) => {
     const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
     const database = await done(indexedDB.open(`xionimus:${owner}`, 1));
@@ -88,8 +94,8 @@ class Person:
         self.page.wait_for_function(SHOWS, arg=text.strip(), timeout=timeout)
 
     def see_the_end(self, timeout: float = 30_000) -> None:
-        """Of the answer, whichever it is."""
-        expect(self.page.get_by_role("button", name="Stop")).to_have_count(0, timeout=timeout)
+        """Of the answers to what has been asked, whichever they are."""
+        self.page.wait_for_function(ALL_IS_SAID, timeout=timeout)
 
     def read(self) -> str:
         return self.text.inner_text()
