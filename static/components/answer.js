@@ -50,9 +50,9 @@ function retryOf({ provider, model }, { attempt, title, elsewhere }) {
  * @param {{session: SessionStore, message: Spoken}} props
  */
 function Ending({ session, message }) {
-  const { status, finish_reason, error } = message;
-  const isCut = status === "failed" || status === "interrupted" || finish_reason === "length";
-  if (!isCut && status !== "cancelled") return null;
+  const { status, finish_reason, content, error } = message;
+  const isWell = status === "completed" && content && !REASONS.has(finish_reason ?? "");
+  if (isWell) return null;
   const goOn = () => {
     session.goOn(message);
     focusComposer();
@@ -62,17 +62,23 @@ function Ending({ session, message }) {
     ${!session.deleted.value &&
     html`<div class="buttons">
       <${Remedy} code=${error?.code} session=${session.id} />
-      ${message.content &&
+      ${content &&
       html`<button type="button" onClick=${goOn}>Continue</button>`}
       <button type="button" onClick=${() => answerAgain(session, message)}>Try again</button>
     </div>`}
   </div>`;
 }
 
+/** Why a provider may end an answer that is not whole. */
+const REASONS = new Map([
+  ["length", "This answer reached its limit of tokens."],
+  ["content_filter", "The provider ended this answer for what it is about. Ask in another way, or in a new chat."],
+]);
+
 /** @param {Spoken} message */
-function accountOf({ status, error, content }) {
+function accountOf({ status, finish_reason, error, content }) {
   if (status === "cancelled") return content ? "You stopped this answer here." : "You stopped this answer.";
   if (status === "interrupted") return "This answer was cut short: the server stopped while it was being written.";
   if (error) return error.detail || error.title;
-  return "This answer reached its limit of tokens.";
+  return REASONS.get(finish_reason ?? "") ?? "The model answered with nothing. The chat may be too long for it.";
 }

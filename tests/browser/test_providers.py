@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.person import Person
 from tests.browser.test_for_everyone import assert_no_fault
@@ -131,3 +131,27 @@ def test_axe_finds_no_fault_in_sources_and_failures(person: Person, page: Page) 
     expect(page.get_by_text("Trying again")).to_be_visible()
     assert_no_fault(page)
     person.button("Stop").click()
+
+
+@pytest.mark.parametrize(
+    ("ended", "account"),
+    [
+        ({"finish_reason": "content_filter"}, "The provider ended this answer for what it is about."),
+        ({"finish_reason": "stop", "content": ""}, "The model answered with nothing."),
+    ],
+)
+def test_an_answer_that_is_none_says_so(person: Person, page: Page, ended: dict[str, str], account: str) -> None:
+    """As the history tells it: what vendors say is tests/providers'."""
+    ask(person, Script(tag=person.session))
+    person.see_the_end()
+
+    def change(route: Route) -> None:
+        history = route.fetch().json()
+        history["messages"][-1] |= ended
+        route.fulfill(json=history)
+
+    page.route("**/messages?*", change)
+    page.evaluate("(owner) => indexedDB.deleteDatabase(`xionimus:${owner}`)", "local")
+    page.reload()
+    expect(page.get_by_text(account)).to_be_visible()
+    expect(person.button("Try again")).to_be_visible()
