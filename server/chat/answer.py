@@ -44,7 +44,10 @@ class Answer:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     started_at: float = 0.0
     first_text_at: float | None = None
-    last_delta_at: float = 0.0
+    heard_at: float = 0.0  # of its provider, by the clock of the loop
+
+    def heard(self) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
 
     def stop(self, why: BaseException) -> None:
         """The first reason counts; only the end of the process overrides it."""

@@ -234,8 +234,9 @@ class Generator:
             max_tokens=message.options.max_tokens,
             temperature=message.options.temperature,
             api_key=answer.api_keys.get(message.provider),
+            heard=answer.heard,
         )
-        answer.last_delta_at = self._time()
+        answer.heard()
         stream = self._providers[message.provider].stream(prompt)
         # aclosing: leaving the loop closes the vendor's connection now, not when garbage is collected.
         async with Patience(answer, self._limits), aclosing(cast(AsyncGenerator[Delta, None], stream)) as deltas:
@@ -250,9 +251,9 @@ class Generator:
             raise ProviderError("provider_truncated", "the answer ended without saying so", retryable=True)
 
     def _take(self, answer: Answer, draft: Draft, delta: Delta) -> None:
-        answer.last_delta_at = self._time()
+        answer.heard()
         if answer.first_text_at is None and isinstance(delta, Text):
-            answer.first_text_at = answer.last_delta_at
+            answer.first_text_at = answer.heard_at
         draft.add(delta)
 
     def _delay(self, attempt: int, error: ProviderError) -> float:

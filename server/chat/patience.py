@@ -60,4 +60,4 @@ class Patience:
             wait, silence = self._limits.first_text_timeout, "no text within {:g} s"
         else:
             wait, silence = self._limits.delta_timeout, "nothing for {:g} s in the middle of the answer"
-        return self._answer.last_delta_at + wait, silence.format(wait)
+        return self._answer.heard_at + wait, silence.format(wait)

@@ -5,7 +5,8 @@ Deltas live in memory and have no ids; `generator.py` turns them into events of 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import field
 from typing import Literal, Protocol
 
 from server.streaming.values import value
@@ -33,6 +34,8 @@ class Prompt:
     max_tokens: int | None = None
     temperature: float | None = None
     api_key: str | None = None  # given with this request: used for it alone, kept nowhere
+    # Called when the vendor has sent something, if only that it is there.
+    heard: Callable[[], None] = field(default=lambda: None, compare=False)
 
     def __repr__(self) -> str:
         # A prompt may end up in a traceback or a log; its key and its text may not.

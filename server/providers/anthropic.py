@@ -91,6 +91,8 @@ class AnswerReader:
         for event in self._decoder.feed(piece):
             if self.done:
                 return
+            if not event.data.strip():
+                continue  # it keeps the connection open
             try:
                 yield from self._event(parsed(event.data))
             except (AttributeError, KeyError, TypeError, ValueError, RecursionError):

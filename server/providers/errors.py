@@ -53,6 +53,10 @@ FILTERED = Meaning(
     "provider_bad_request",
     "{name} refuses what this conversation is about. Put the question in another way, or choose another model.",
 )
+UNVERIFIED = Meaning(
+    "provider_bad_request",
+    "{name} streams this model only to verified organizations. Verify yours there, or choose another model.",
+)
 REDIRECT = Meaning(
     "provider_bad_request",
     "{name} redirects to another address, where its key may not go. Set the base URL to the final one.",
@@ -72,6 +76,7 @@ OVERLOADED = Meaning(
     "{name} is overloaded or has a fault at the moment. Try again, or choose another model.",
     retryable=True,
 )
+LOADING = Meaning("provider_overloaded", "{name} is still loading the model. Try again in a minute.", retryable=True)
 UNREACHABLE = Meaning(
     "provider_unreachable",
     "{name} cannot be reached. Check the provider's base URL, and that the network lets this server out.",
@@ -101,6 +106,7 @@ BY_STATUS = {
 }
 
 BY_NAME = {
+    "1113": NO_CREDIT,  # Z.ai
     "api_error": OVERLOADED,
     "authentication_error": AUTH,
     "badrequesterror": BAD_REQUEST,
@@ -109,11 +115,14 @@ BY_NAME = {
     "content_filter": FILTERED,
     "context_length_exceeded": TOO_LONG,
     "contract_spend_limit_reached": NO_CREDIT,
+    "data_inspection_failed": FILTERED,
+    "datainspectionfailed": FILTERED,
     "enforced_spend_limit_reached": NO_CREDIT,
     "exceed_context_size_error": TOO_LONG,
     "insufficient_quota": NO_CREDIT,
     "internalservererror": OVERLOADED,
     "invalid_api_key": AUTH,
+    "invalid_prompt": FILTERED,
     "invalid_request_error": BAD_REQUEST,
     "model_not_found": NOT_FOUND,
     "not_found_error": NOT_FOUND,
@@ -126,18 +135,35 @@ BY_NAME = {
     "server_error": OVERLOADED,
     "string_above_max_length": TOO_LONG,
     "timeout_error": TIMEOUT,
+    "unavailable_error": LOADING,  # llama.cpp
 }
 """The `code` or `type` of an error object, as OpenAI, Anthropic, vLLM, llama.cpp and others name them."""
 
-NO_CREDIT_SENTENCES = ("Your credit balance is too low", "You have reached your specified API usage limits")
-"""How Anthropic says so: as an `invalid_request_error`, like everything else that is wrong with a request."""
+BY_WORDS = {
+    "your credit balance is too low": NO_CREDIT,  # Anthropic
+    "you have reached your specified api usage limits": NO_CREDIT,
+    "insufficient balance": NO_CREDIT,  # Moonshot, Z.ai
+    "余额不足": NO_CREDIT,
+    "organization must be verified": UNVERIFIED,  # OpenAI
+    "incorrect api key provided": AUTH,  # xAI
+    "api key not valid": AUTH,  # Gemini
+    "context length": TOO_LONG,  # LM Studio
+    "context size": TOO_LONG,
+}
+"""Words in the message of those that say it nowhere else, or call it like everything that is wrong with a request."""
 
 # What an error object may say more exactly than the status that it comes with.
-REFINES = (NO_CREDIT, TOO_LONG, FILTERED)
+REFINES = (AUTH, NO_CREDIT, TOO_LONG, FILTERED, UNVERIFIED, LOADING)
+
+LOADING_TAKES = 20.0  # seconds between attempts, where nobody says more
 
 
 class UsageRefused(ProviderError):
     """The server does not know `stream_options`, which asks for the usage."""
+
+
+class LimitRefused(ProviderError):
+    """The server wants `max_completion_tokens` for this model."""
 
 
 def error(meaning: Meaning, name: str, retry_after: float | None = None) -> ProviderError:
@@ -155,9 +181,12 @@ def status_error(name: str, status: int, headers: Mapping[str, str], body: objec
     meaning = next((meaning for meaning in named(body) if meaning in REFINES), by_status(status))
     if headers.get("x-should-retry") == "false":  # what both SDKs go by
         meaning = replace(meaning, retryable=False)
-    if meaning == BAD_REQUEST and "stream_options" in json.dumps(body):
-        return UsageRefused(meaning.code, meaning.sentence.format(name=name))
-    return error(meaning, name, retry_after(headers))
+    if meaning == BAD_REQUEST:
+        said = json.dumps(body)
+        for word, refused in (("stream_options", UsageRefused), ("max_completion_tokens", LimitRefused)):
+            if word in said:
+                return refused(meaning.code, meaning.sentence.format(name=name))
+    return error(meaning, name, retry_after(headers) or (LOADING_TAKES if meaning == LOADING else None))
 
 
 def event_error(name: str, body: object) -> ProviderError:
@@ -213,18 +242,23 @@ def by_status(status: int) -> Meaning:
 def named(body: object) -> Iterable[Meaning]:
     """What an error object says, as far as it is known: the most exact first."""
     said = inner(body)
-    if str(said.get("message")).startswith(NO_CREDIT_SENTENCES):
-        return [NO_CREDIT]
     details = said.get("details")
     exact = details.get("error_code") if isinstance(details, dict) else None
     names = [str(each).lower() for each in (exact, said.get("code"), said.get("type"))]
-    return [BY_NAME[name] for name in names if name in BY_NAME]
+    message = str(said.get("message")).lower()
+    by_words = [meaning for words, meaning in BY_WORDS.items() if words in message]
+    return by_words + [BY_NAME[name] for name in names if name in BY_NAME]
 
 
 def inner(body: object) -> Mapping[str, Any]:
+    """The error object: Gemini puts what it says in an array, xAI and LM Studio its message in the object's place."""
+    if isinstance(body, list) and body:
+        body = body[0]
     if not isinstance(body, dict):
         return {}
     found = body.get("error", body)
+    if isinstance(found, str):
+        return {**body, "message": found}
     return found if isinstance(found, dict) else {}
 
 

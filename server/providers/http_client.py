@@ -14,7 +14,7 @@ from urllib.request import getproxies
 import httpx2
 
 from server.chat.errors import ProviderError
-from server.providers.errors import MALFORMED, error, event_error, status_error
+from server.providers.errors import MALFORMED, error, event_error, inner, named, number, status_error
 from server.providers.lean_http import LeanClient
 
 MAX_ERROR = 65_536  # bytes of an error's body that are read
@@ -124,9 +124,9 @@ async def refused(name: str, response: Response) -> ProviderError:
         await response.aclose()
     if response.status != 200:
         return status_error(name, response.status, httpx2.Headers(list(response.headers)), said)
-    if isinstance(said, dict) and "error" in said:
-        return event_error(name, said)
-    return error(MALFORMED, name)
+    # LM Studio answers 200 wherever it is asked: where an error says nothing that is known, the address is wrong.
+    meanings = list(named(said)) if isinstance(said, dict) and said.get("error") else []
+    return event_error(name, said) if meanings or number(inner(said).get("code")) else error(MALFORMED, name)
 
 
 async def read_json(response: Response) -> object:

@@ -19,8 +19,9 @@ from server.chat.provider import (
     Thinking,
     Usage,
 )
-from server.providers.errors import MALFORMED, TRUNCATED, UsageRefused, error, event_error
+from server.providers.errors import MALFORMED, TRUNCATED, LimitRefused, UsageRefused, error, event_error
 from server.providers.sdk import SDKProvider, Vendor, alternating, as_sent, at, parsed, well_formed
+from server.providers.sources import SourceReader
 from server.providers.sse_decoder import SSEDecoder
 from server.providers.thoughts import ThoughtSplitter
 
@@ -38,10 +39,13 @@ ACCOUNT = ("authorization", "openai-organization", "openai-project")
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "length": "length",
     "model_length": "length",  # Mistral: the model's own limit
+    "model_context_window_exceeded": "length",  # Z.ai
     "content_filter": "content_filter",
+    "sensitive": "content_filter",  # Z.ai
 }
-# OpenRouter, if the vendor behind it failed; vLLM, if its engine did; DeepSeek.
-BROKEN_OFF = ("error", "abort", "insufficient_system_resource")
+"""Some say more behind a colon: Gemini `content_filter: RECITATION`."""
+# OpenRouter, if the vendor behind it failed; vLLM, if its engine did; DeepSeek; Z.ai.
+BROKEN_OFF = ("error", "abort", "insufficient_system_resource", "network_error")
 
 
 class OpenAIProvider(SDKProvider):
@@ -84,14 +88,18 @@ class OpenAIProvider(SDKProvider):
         return Vendor(at(client.base_url, "chat/completions"), headers, HttpClient(self.name, self.connect_timeout))
 
     async def ask(self, vendor: Vendor, prompt: Prompt) -> Response:
-        asked_for_usage = self.asks_for_usage
+        body = self.request(prompt)
         try:
-            return await super().ask(vendor, prompt)
+            return await self.send(vendor, prompt, body)
         except UsageRefused:
-            if not asked_for_usage:
+            if body.pop("stream_options", None) is None:
                 raise  # it speaks of something else of that name
             self.asks_for_usage = False
-            return await super().ask(vendor, prompt)
+        except LimitRefused:
+            if "max_tokens" not in body:
+                raise
+            body["max_completion_tokens"] = body.pop("max_tokens")
+        return await self.send(vendor, prompt, body)
 
     def authorization(self, key: str | None) -> dict[str, str]:
         return {"authorization": f"Bearer {key}"} if key else {}
@@ -132,17 +140,19 @@ class AnswerReader:
         self._decoder = SSEDecoder()
         self._usage: Usage | None = None
         self._finish: Finish | None = None
+        self._goes_on = False  # behind what it calls the finish: it says so with every chunk
         self._has_text = False
         self._refused = False
         self._thoughts = ThoughtSplitter()
+        self._sources = SourceReader()
 
     def feed(self, piece: bytes) -> Iterator[Delta]:
         for event in self._decoder.feed(piece):
             if self.done:
                 return
-            if event.data == "[DONE]":
+            if event.data.startswith("[DONE]"):
                 self.done = True
-            else:
+            elif event.data.strip():  # an empty one keeps the connection open
                 yield from self._chunk(event.data)
 
     def end(self) -> Iterator[Delta]:
@@ -156,11 +166,9 @@ class AnswerReader:
 
     @property
     def finished(self) -> bool:
-        return self._finish is not None
-
-    def extras(self, chunk: Mapping[str, Any]) -> list[Delta]:
-        """What a chunk says beside its choices. Raises AttributeError and the like for a wrong shape."""
-        return []
+        if self._finish is None or self._goes_on:
+            return False
+        return self._has_text or self._finish.reason != "stop"
 
     def _chunk(self, data: str) -> list[Delta]:
         try:
@@ -170,17 +178,19 @@ class AnswerReader:
                 raise event_error(self._name, chunk)
             self._note_usage(chunk.get("usage"))
             choices = chunk.get("choices")  # empty in the chunk with the usage
-            return self.extras(chunk) + (self._choice(choices[0]) if choices else [])
+            return self._sources.read(chunk) + (self._choice(choices[0]) if choices else [])
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
             raise error(MALFORMED, self._name) from None
 
     def _choice(self, choice: Mapping[str, Any]) -> list[Delta]:
         deltas = self._delta(choice.get("delta") or {})
+        self._goes_on = self._goes_on or bool(self._finish and deltas)
         reason = choice.get("finish_reason")
         if reason:
-            if reason in BROKEN_OFF:
+            kind = reason.partition(":")[0]
+            if kind in BROKEN_OFF:
                 raise error(TRUNCATED, self._name)
-            self._finish = Finish("content_filter" if self._refused else FINISH_REASONS.get(reason, "stop"))
+            self._finish = Finish("content_filter" if self._refused else FINISH_REASONS.get(kind, "stop"))
         return deltas
 
     def _delta(self, delta: Mapping[str, Any]) -> list[Delta]:
@@ -189,6 +199,8 @@ class AnswerReader:
         thinking = delta.get("reasoning_content") or delta.get("reasoning")
         if thinking and isinstance(thinking, str):
             deltas.append(Thinking(thinking))
+        if "annotations" in delta:
+            deltas += self._sources.annotated(delta["annotations"])
         content = delta.get("content")
         if content and isinstance(content, list):
             return deltas + self._parts(content)

@@ -115,15 +115,19 @@ class SDKProvider(ABC):
             async with aclosing(response):
                 answering = True
                 pieces = aiter(response)
-                async for piece in pieces:
-                    for delta in answer.feed(piece):
-                        yield delta
-                    if answer.finished or answer.done:
-                        break
-                late = asyncio.get_running_loop().time() + REST_TIMEOUT
-                while answer.finished and not answer.done and (piece := await _until(late, pieces)):
-                    for delta in answer.feed(piece):
-                        yield delta
+                while not (answer.finished or answer.done):
+                    async for piece in pieces:
+                        prompt.heard()
+                        for delta in answer.feed(piece):
+                            yield delta
+                        if answer.finished or answer.done:
+                            break
+                    else:
+                        break  # the stream has ended
+                    late = asyncio.get_running_loop().time() + REST_TIMEOUT
+                    while answer.finished and not answer.done and (piece := await _until(late, pieces)):
+                        for delta in answer.feed(piece):
+                            yield delta
                 if answer.done and not response.over:
                     await _drain(pieces)
         except Exception as problem:
@@ -134,7 +138,10 @@ class SDKProvider(ABC):
             yield delta
 
     async def ask(self, vendor: Vendor, prompt: Prompt) -> Response:
-        return await vendor.ask(self.request(prompt), self.authorization(self._key(prompt)))
+        return await self.send(vendor, prompt, self.request(prompt))
+
+    async def send(self, vendor: Vendor, prompt: Prompt, body: Mapping[str, Any]) -> Response:
+        return await vendor.ask(body, self.authorization(self._key(prompt)))
 
     async def aclose(self) -> None:
         if self._vendor is not None:

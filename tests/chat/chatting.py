@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from tests.storage.kept import OWNER, Kept, keep, types
 
 Step = Delta | Exception | asyncio.Event
 """Something a provider says, raises, or waits for."""
+
+ALIVE = asyncio.Event()
+"""A sign of life that is no delta."""
 
 QUICK = Limits(first_delay=0.001)
 
@@ -49,14 +52,16 @@ class Scripted:
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Delta]:
         script = self._scripts[min(len(self.prompts), len(self._scripts) - 1)]
-        self.prompts.append(prompt)
+        self.prompts.append(replace(prompt, heard=lambda: None))
         self.begun.set()
         self.open += 1
         try:
             for step in script:
                 if isinstance(step, Exception):
                     raise step
-                if isinstance(step, asyncio.Event):
+                if step is ALIVE:
+                    prompt.heard()
+                elif isinstance(step, asyncio.Event):
                     await step.wait()
                 else:
                     yield step

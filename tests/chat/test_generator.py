@@ -21,7 +21,7 @@ from server.chat.models import Message, sha256
 from server.chat.patience import Limits
 from server.chat.provider import Delta, Finish, FinishReason, Prompt, Source, Sources, Text, Thinking, Turn, Usage
 from server.chat.recovery import recover
-from tests.chat.chatting import QUICK, Chat, Disk, Scripted, Step, answering, chatting, failing
+from tests.chat.chatting import ALIVE, QUICK, Chat, Disk, Scripted, Step, answering, chatting, failing
 from tests.storage.kept import OWNER, keep, said, types
 
 pytestmark = pytest.mark.anyio
@@ -278,12 +278,25 @@ async def test_a_provider_that_falls_silent_is_given_up_and_its_text_kept(path: 
     assert message.content == "half"
 
 
-async def test_an_answer_without_end_is_given_up(path: Path) -> None:
+def ticking(step: Step, count: int, every: float) -> list[Step]:
     steps: list[Step] = []
-    for _ in range(100):
+    for number in range(count):
         tick = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.005 * len(steps), tick.set)
-        steps += [tick, Text("x")]
+        asyncio.get_running_loop().call_later(every * number, tick.set)
+        steps += [tick, step]
+    return steps
+
+
+async def test_a_provider_that_only_says_that_it_is_there_is_waited_for(path: Path) -> None:
+    limits = Limits(first_text_timeout=0.2, delta_timeout=0.2)
+    script = [*ticking(ALIVE, 20, every=0.05), *answering("at last")]
+    async with chatting(path, Scripted(script), limits=limits) as chat:
+        assert (await chat.answer()).content == "at last"
+        assert len(chat.provider.prompts) == 1
+
+
+async def test_an_answer_without_end_is_given_up(path: Path) -> None:
+    steps = ticking(Text("x"), 100, every=0.01)
     message = await timed_out(path, steps, Limits(answer_timeout=0.1, delta_timeout=5))
     assert 0 < len(message.content) < 100
 

@@ -71,6 +71,17 @@ def test_statuses(status: int, code: str, retryable: bool) -> None:
         (400, {"error": {"type": "invalid_request_error", "message": "Your credit balance is too low to"}}, "credit"),
         (400, {"error": {"message": "You have reached your specified API usage limits. You"}}, "credit"),
         (400, {"error": {"code": "content_filter"}}, "refuses what"),
+        (429, {"error": {"code": "1113", "message": "Insufficient balance or no resource package."}}, "credit"),
+        (429, {"error": {"type": "exceeded_current_quota_error", "message": "due to insufficient balance"}}, "credit"),
+        (400, {"error": {"code": "invalid_prompt", "type": "invalid_request_error"}}, "refuses what"),
+        (400, [{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}], "API key"),
+        (
+            400,
+            {"code": "Client specified an invalid", "error": "Incorrect API key provided: xa***"},
+            "API key",
+        ),
+        (400, {"error": {"message": "Your organization must be verified to stream this model."}}, "verified"),
+        (503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}, "loading the model"),
         (429, {"error": {"details": ["a"]}}, "too many"),
         (500, {"error": {"type": "invalid_request_error"}}, "fault"),
         (400, {"error": ["a"]}, "does not accept"),
@@ -89,6 +100,8 @@ def test_a_body_may_say_it_more_exactly(status: int, body: object, word: str) ->
         ({"type": "error", "error": {"type": "rate_limit_error"}}, "provider_rate_limited"),
         ({"error": {"code": 401}}, "provider_auth"),
         ({"error": {"code": True, "type": "timeout_error"}}, "provider_timeout"),
+        ({"error": "keep from the initial prompt is greater than the context length"}, "provider_bad_request"),
+        ({"error": {"code": "data_inspection_failed"}}, "provider_bad_request"),
         ({"error": {"code": "99999999999999999999"}}, "provider_overloaded"),
         ({"error": {"code": 7}}, "provider_overloaded"),
         ("nonsense", "provider_overloaded"),
@@ -150,6 +163,13 @@ def test_who_says_that_to_try_again_is_no_use_is_believed() -> None:
     problem = status_error("Acme", 429, {"x-should-retry": "false", "retry-after": "1"})
     assert (problem.retryable, problem.retry_after) == (False, None)
     assert status_error("Acme", 429, {"x-should-retry": "true"}).retryable
+
+
+def test_a_model_that_is_being_loaded_is_given_time() -> None:
+    loading = {"error": {"type": "unavailable_error"}}
+    problem = status_error("Acme", 503, {}, loading)
+    assert (problem.code, problem.retryable, problem.retry_after) == ("provider_overloaded", True, 20)
+    assert status_error("Acme", 503, {"retry-after": "3"}, loading).retry_after == 3
 
 
 def test_only_what_may_be_tried_again_says_when() -> None:

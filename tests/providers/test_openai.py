@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from server.chat.errors import ProviderError
-from server.chat.provider import Delta, Finish, ModelInfo, Prompt, Sources, Text, Thinking, Turn, Usage
+from server.chat.provider import Delta, Finish, ModelInfo, Prompt, Source, Sources, Text, Thinking, Turn, Usage
 from server.providers import sdk
 from server.providers.http_client import MAX_ERROR
 from server.providers.openai import AnswerReader, OpenAIProvider
@@ -148,6 +148,17 @@ class TestRequest:
                     await ask(provider)
                 assert len(vendor.requests) == made
 
+    async def test_is_made_with_the_other_name_of_the_limit_where_that_is_asked_for(self) -> None:
+        message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'."
+        refusal = response(400, {}, json.dumps({"error": {"message": message, "param": "max_tokens"}}).encode())
+        prompt = Prompt("gpt-5", [Turn("user", "Why?")], max_tokens=5)
+        async with WireServer(refusal, WHOLE, refusal) as vendor, connected(vendor.url) as provider:
+            assert Text("Hello") in await ask(provider, prompt)
+            with pytest.raises(ProviderError, match="does not accept"):
+                await ask(provider)  # without a limit there is nothing to name otherwise
+        limits = [{key: value for key, value in each.json().items() if "max" in key} for each in vendor.requests]
+        assert limits == [{"max_tokens": 5}, {"max_completion_tokens": 5}, {}]
+
     async def test_has_no_two_questions_in_a_row(self) -> None:
         """Perplexity and many local models refuse that, and it is what a failed answer leaves behind."""
         async with WireServer(WHOLE) as vendor, connected(vendor.url) as provider:
@@ -224,7 +235,7 @@ async def test_a_refusal_is_told_in_our_own_words(
     status: int, headers: dict[str, str], body: Any, code: str, retry_after: float | None
 ) -> None:
     if isinstance(body, dict):
-        body["error"]["message"] = f"Incorrect API key provided: {KEY}"
+        body["error"]["message"] = f"It was {KEY}"
     problem = await failure(response(status, headers, json.dumps(body).encode()))
     assert (problem.code, problem.retry_after) == (code, retry_after)
     assert "OpenAI" in problem.detail
@@ -268,6 +279,11 @@ async def test_an_endless_refusal_is_cut_off() -> None:
             response(200, {"Content-Type": "application/json"}, b'{"error": {"code": 429}}'),
             "provider_rate_limited",
         ),
+        (
+            response(200, {"Content-Type": "application/json"}, b'{"error": "Unexpected endpoint or method."}'),
+            "provider_malformed",
+        ),
+        (response(200, {"Content-Type": "application/json"}, b'{"error": null, "choices": []}'), "provider_malformed"),
         (stream([gzip.compress(b"data: x")], {"Content-Encoding": "gzip"}), "provider_malformed"),
     ],
 )
@@ -294,6 +310,7 @@ async def test_what_is_no_event_stream_is_refused(reply: bytes, code: str) -> No
         (completion({"content": ""}, "error"), "provider_truncated", True),
         (completion({"content": "Half"}, "abort"), "provider_truncated", True),
         (completion({}, "insufficient_system_resource"), "provider_truncated", True),
+        (completion({"content": "Half"}, "network_error"), "provider_truncated", True),
     ],
 )
 async def test_an_error_in_the_stream_ends_it(error: dict[str, Any], code: str, retryable: bool) -> None:
@@ -342,6 +359,9 @@ async def test_what_is_not_the_format_is_malformed(body: bytes) -> None:
         b'data: {"choices": [{"delta": {"content": null, "reasoning": {"a": 1}}}]}\n\n',
         b'data: {"usage": {"prompt_tokens": 1}}\n\n',
         b"event: ping\ndata: {}\n\n: comment\n\nevent: empty\n\n",
+        b"data:\n\ndata: \n\nevent: ping\ndata: \n\n",
+        b'data: {"citations": 5, "search_results": [5, {"url": 5}]}\n\n',
+        b'data: {"choices": [{"delta": {"annotations": [5, {"url_citation": {"title": "no url"}}]}}]}\n\n',
     ],
 )
 async def test_what_says_nothing_is_passed_over(body: bytes) -> None:
@@ -364,8 +384,58 @@ async def test_a_clean_end_too_early_is_truncated(body: bytes) -> None:
     assert (problem.code, problem.retryable) == ("provider_truncated", True)
 
 
-async def test_done_is_enough_behind_some_text() -> None:
-    assert await answer(stream([HELLO, b"data: [DONE]\n\n"])) == [Text("Hello"), Finish("stop")]
+@pytest.mark.parametrize("done", [b"data: [DONE]\n\n", b"data: [DONE] \n\n"])
+async def test_done_is_enough_behind_some_text(done: bytes) -> None:
+    assert await answer(stream([HELLO, done])) == [Text("Hello"), Finish("stop")]
+
+
+@pytest.mark.parametrize("pause", [0, 0.1])
+@pytest.mark.parametrize("first", [completion({"reasoning": "Hm"}, "stop"), completion({"content": "One "}, "stop")])
+async def test_a_finish_with_every_chunk_is_none_until_the_end(
+    first: dict[str, Any], pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdk, "REST_TIMEOUT", 0.05)
+
+    async def finish_always(connection: Connection) -> None:
+        await connection.send(stream_head(), chunk(events(first)))
+        for word in ("two ", "three"):
+            await asyncio.sleep(pause if word == "three" else 0.01)
+            await connection.send(chunk(events(completion({"content": word}, "stop"))))
+        await connection.send(chunk(events("[DONE]")), END)
+
+    deltas = await answer(finish_always)
+    assert [each.content for each in deltas if isinstance(each, Text)][-2:] == ["two ", "three"]
+    assert deltas[-1] == Finish("stop")
+
+
+async def test_a_sign_of_life_is_heard() -> None:
+    heard: list[None] = []
+
+    async def load(connection: Connection) -> None:
+        await connection.send(stream_head())
+        for _ in range(3):
+            await connection.send(chunk(b": keep-alive\n\n"))
+            await asyncio.sleep(0.01)
+        await connection.send(chunk(HELLO + STOP), END)
+
+    await answer(load, Prompt("m", [Turn("user", "Why?")], heard=lambda: heard.append(None)))
+    assert len(heard) >= 4
+
+
+async def test_sources_come_from_any_server() -> None:
+    cited = {"type": "url_citation", "url_citation": {"url": "https://a.example", "title": "A", "start_index": 0}}
+    body = events(
+        completion({"content": "Blue"}, annotations=[], citations=["https://b.example"]),
+        completion({"content": " sky", "annotations": [cited]}, citations=["https://b.example"]),
+        completion({"annotations": [cited]}, "stop"),
+    )
+    assert await answer(stream([body])) == [
+        Sources([Source("https://b.example", "https://b.example")]),
+        Text("Blue"),
+        Sources([Source("https://a.example", "A")]),
+        Text(" sky"),
+        Finish("stop"),
+    ]
 
 
 async def test_text_and_reasoning_in_parts_are_read_as_such() -> None:
@@ -398,6 +468,9 @@ async def test_a_refusal_in_words_is_the_answer() -> None:
         ("tool_calls", "stop"),
         ("function_call", "stop"),
         ("something_new", "stop"),
+        ("sensitive", "content_filter"),
+        ("content_filter: RECITATION", "content_filter"),
+        ("model_context_window_exceeded", "length"),
     ],
 )
 async def test_reasons_to_finish(told: str, reason: str) -> None:
