@@ -6,12 +6,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from server import __version__
 from server.doctor.arguments import add_arguments as add_doctor_arguments
-from server.settings import PREFIX, Settings, SettingsError, TokenHash, load_settings
+from server.settings import PREFIX, Settings, SettingsError, TokenHash, load_settings, sqlite_path
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
@@ -49,11 +50,35 @@ def parser() -> argparse.ArgumentParser:
     commands = found.add_subparsers(dest="command", metavar="COMMAND", help="without one, the server is started")
     help_of_doctor = "find out what stands between you and a server, and what it does to streams"
     add_doctor_arguments(commands.add_parser("doctor", help=help_of_doctor, description=help_of_doctor))
+    for name, help_of in (
+        ("backup", "write a copy of the database, also while the server runs"),
+        ("restore", "put a backup in the database's place; what was there is kept beside it"),
+    ):
+        of_file = commands.add_parser(name, help=help_of, description=help_of)
+        of_file.add_argument("file", metavar="FILE", type=Path)
+        of_file.set_defaults(run=back_up)
     token = commands.add_parser("token", help="let somebody in").add_subparsers(required=True, metavar="COMMAND")
     add = token.add_parser("add", help="make a token, and show it this once")
     add.add_argument("name", metavar="NAME", help="whose it is")
     add.set_defaults(run=lambda given: add_token(given.name))
     return found
+
+
+def back_up(given: argparse.Namespace) -> int:
+    from server.storage.backup import BackupRefused, back_up, restore
+
+    try:
+        path = sqlite_path(load_settings(database_url=given.database_url).database_url)
+        if given.command == "backup":
+            back_up(path, given.file)
+            print(f"{given.file} holds all of {path}")
+        else:
+            kept = restore(path, given.file)
+            print(f"{path} is as {given.file}" + (f"; as it was before, it is kept as {kept}" if kept else ""))
+    except (SettingsError, BackupRefused) as error:
+        print(f"xionimus: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def add_token(name: str) -> int:

@@ -137,7 +137,7 @@ class Database:
             try:
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _create(self._path)
-                held.callback(_lock(self._path).close)
+                held.callback(lock(self._path).close)
                 await asyncio.to_thread(_check, self._path)
                 self._writer = await self._hold(held)
                 for _ in range(self._readers):
@@ -204,30 +204,34 @@ def _in_snapshot(work: Callable[[Connection], Result], connection: Connection) -
 def _create(path: Path) -> None:
     """Only its owner can read it, where SQLite would let everybody; the -wal takes that over.
 
-    One that is there is not touched: to close a file ends all locks that the process has on it.
+    One that is there is not opened: to close a file ends all locks that the process has on it.
     """
-    with suppress(FileExistsError):
+    try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(OSError):  # it is another's, whose it is to say who reads it
+                os.chmod(f"{path}{suffix}", 0o600)
 
 
-def _lock(path: Path) -> sqlite3.Connection:
+def lock(path: Path) -> sqlite3.Connection:
     """Held while the process lives, and let go by the system however it ends.
 
     A database of its own: a lock on the real one would keep backups and the sqlite3 shell out as well.
     """
     place = path.with_name(f"{path.name}-lock")
     _create(place)
-    lock = sqlite3.connect(place, timeout=0, isolation_level=None, check_same_thread=False)
+    held = sqlite3.connect(place, timeout=0, isolation_level=None, check_same_thread=False)
     try:
-        lock.execute("BEGIN EXCLUSIVE")
+        held.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
-        lock.close()
+        held.close()
         if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
             raise  # the disk, or the rights
         raise DatabaseRefused(
             f"another Xionimus is using {path}; stop it, or give this one a file of its own with --database-url"
         ) from None
-    return lock
+    return held
 
 
 def _identities(path: Path) -> Files:
@@ -239,17 +243,23 @@ def _identities(path: Path) -> Files:
 
 
 def _check(path: Path) -> None:
-    """Raises DatabaseRefused for a file that is damaged, or cannot be written."""
-    try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
-            connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError:
-        raise  # the disk, the rights, a lock: not the file's contents
-    except sqlite3.DatabaseError as error:
-        problems = [str(error)]
-    if problems != ["ok"]:
+    """Raises DatabaseRefused for a file that is damaged, and sqlite3.Error for one that cannot be written."""
+    if problems := damage(path):
         raise DatabaseRefused(
-            f"{path} is damaged ({'; '.join(problems)}). Nothing was changed. Put a backup in its place, "
+            f"{path} is damaged ({problems}). Nothing was changed. Put a backup in its place: xionimus restore FILE; "
             f"or save what can be read: sqlite3 '{path}' .recover | sqlite3 rescued.db"
         )
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+
+
+def damage(path: Path) -> str:
+    """What is wrong with the file's contents. Nothing is written, not even what stands in the -wal."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True)) as connection:
+            problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+    except sqlite3.OperationalError:
+        raise  # the disk, the rights, a lock
+    except sqlite3.DatabaseError as error:
+        problems = [str(error)]
+    return "" if problems == ["ok"] else "; ".join(problems)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import textwrap
@@ -218,6 +219,40 @@ async def test_a_damaged_file_is_refused_and_not_changed(tmp_path: Path) -> None
     with pytest.raises(DatabaseRefused, match="damaged"):
         await Database(path).connect()
     assert path.read_bytes() == b"SQLite format 3\0" + b"nonsense" * 1_000
+
+
+async def test_nor_is_what_was_left_beside_it(tmp_path: Path) -> None:
+    """As where a backup was put in the place of a database that had been killed."""
+    path, other = tmp_path / "restored.db", tmp_path / "killed.db"
+    with closing(sqlite3.connect(other)) as killed:
+        killed.execute("PRAGMA journal_mode = WAL")
+        killed.execute("CREATE TABLE t (a UNIQUE)")
+        killed.executemany("INSERT INTO t VALUES (?)", [(f"{number:0100}",) for number in range(1_000)])
+        killed.commit()
+        killed.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        whole = other.read_bytes()
+        killed.execute("INSERT INTO t VALUES ('later')")
+        killed.commit()
+        log = (tmp_path / "killed.db-wal").read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "restored.db-wal").write_bytes(log)
+    with pytest.raises(DatabaseRefused, match="xionimus restore"):
+        await Database(path).connect()
+    assert path.read_bytes() == whole[: len(whole) // 2]
+    assert (tmp_path / "restored.db-wal").read_bytes() == log
+
+
+async def test_a_file_that_everybody_could_read_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "copied.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("CREATE TABLE t (a)")
+    path.chmod(0o644)
+    database = Database(path)
+    await database.connect()
+    await database.write(lambda connection: connection.fetch_all("INSERT INTO t VALUES (1)"))
+    modes = [stat.S_IMODE(os.stat(f"{path}{suffix}").st_mode) for suffix in ("", "-wal", "-shm")]
+    await database.disconnect()
+    assert modes == [0o600] * 3
 
 
 async def test_a_file_that_was_moved_away_is_noticed(database: Database, path: Path) -> None:
