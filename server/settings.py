@@ -8,16 +8,18 @@ also stands in `.env.example` and in the README; tests/test_settings.py holds th
 from __future__ import annotations
 
 import difflib
+import io
 import ipaddress
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import platformdirs
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,6 +29,7 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
@@ -44,9 +47,29 @@ def _listed(value: object) -> object:
 
 
 Listed = BeforeValidator(_listed)
-Host = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._-]+|[0-9a-fA-F:.]+)$", to_lower=True)]
-# No `*`, and no path: an origin as browsers send it.
-Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\[\]:_-]+$", to_lower=True)]
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+", value):
+        raise ValueError("must be names alone, without scheme, port, path or *: chat.example.com")
+    return value.lower()
+
+
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:_-]+", value):
+        raise ValueError("must be as browsers send it, with a scheme, without a path or *: https://chat.example.com")
+    return value.lower()
+
+
+def header_safe(key: SecretStr) -> SecretStr:
+    if not all("!" <= character <= "~" for character in key.get_secret_value()):
+        raise ValueError("must consist of visible ASCII characters")
+    return key
+
+
+Host = Annotated[str, AfterValidator(_host)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Key = Annotated[SecretStr, AfterValidator(header_safe)]
 
 
 class SettingsError(Exception):
@@ -61,7 +84,7 @@ class ExtraProvider(BaseModel):
     id: ProviderId
     base_url: HttpUrl
     name: str | None = None
-    api_key: SecretStr | None = None
+    api_key: Key | None = None
     models: tuple[str, ...] = ()
     default_model: str | None = None
 
@@ -112,11 +135,11 @@ class Settings(BaseSettings):
     allowed_models: dict[str, tuple[str, ...]] = {}
     demo_delay: float = Field(default=0.03, ge=0, le=10)
 
-    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
+    openai_api_key: Key | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: HttpUrl | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
-    anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
+    anthropic_api_key: Key | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
     anthropic_base_url: HttpUrl | None = Field(default=None, validation_alias="ANTHROPIC_BASE_URL")
-    perplexity_api_key: SecretStr | None = Field(default=None, validation_alias="PERPLEXITY_API_KEY")
+    perplexity_api_key: Key | None = Field(default=None, validation_alias="PERPLEXITY_API_KEY")
     perplexity_base_url: HttpUrl | None = Field(default=None, validation_alias="PERPLEXITY_BASE_URL")
 
     # How long a provider may take. Seconds.
@@ -133,7 +156,7 @@ class Settings(BaseSettings):
     shutdown_grace: float = Field(default=10.0, ge=0, le=600)
 
     # What is kept.
-    retention: float = Field(default=86_400.0, ge=0, allow_inf_nan=False)
+    retention: float = Field(default=86_400.0, ge=0, le=3_153_600_000, allow_inf_nan=False)  # a hundred years
 
     # Limits.
     max_body: int = Field(default=1_048_576, ge=1_024, le=16_777_216)
@@ -167,9 +190,17 @@ class Settings(BaseSettings):
             ipaddress.ip_network(each, strict=False)
         return value
 
+    @model_validator(mode="after")
+    def _fallback_of_whom(self) -> Self:
+        if self.fallback_model is not None and self.fallback_provider is None:
+            raise ValueError(f"{PREFIX}FALLBACK_MODEL: is a model of none; name its {PREFIX}FALLBACK_PROVIDER, too")
+        return self
+
 
 def _token(text: str) -> dict[str, str]:
     name, _, digest = text.rpartition(":")
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise ValueError("must be as `xionimus token add NAME` prints it: NAME:HASH, with the hash of the token")
     return {"name": name, "sha256": digest}
 
 
@@ -178,7 +209,7 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises SettingsError for a value that does not fit and for a `XIONIMUS_` name that does not exist.
     """
-    refuse_unknown_names([*os.environ, *dotenv_values(ENV_FILE)])
+    refuse_unknown_names([*os.environ, *names_in_file(Path(ENV_FILE))])
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)
@@ -197,6 +228,28 @@ def refuse_unknown_names(names: Iterable[str]) -> None:
             raise SettingsError(f"{name} is not a setting; the nearest one is {near[0]}")
 
 
+def names_in_file(path: Path) -> list[str]:
+    """The names that stand in a `.env`. Raises SettingsError for a line without a value and for a name twice."""
+    try:
+        bindings = list(parse_stream(io.StringIO(path.read_text("utf-8")))) if path.is_file() else []
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: must be UTF-8; what stands behind byte {error.start} is not") from None
+    lines: dict[str, int] = {}
+    for binding in bindings:
+        text = binding.original.string
+        line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+        if binding.error or (binding.key and binding.value is None):
+            raise SettingsError(f"{path}, line {line}: must be NAME=VALUE")
+        if binding.key in lines:
+            raise SettingsError(
+                f"{path}: {binding.key} stands in lines {lines[binding.key]} and {line}; only the last counts: "
+                "keep one (a list has commas between)"
+            )
+        if binding.key:
+            lines[binding.key] = line
+    return list(lines)
+
+
 def environment_names() -> list[str]:
     """The name of each setting in the environment."""
     return [str(field.validation_alias or PREFIX + name.upper()) for name, field in Settings.model_fields.items()]
@@ -204,15 +257,19 @@ def environment_names() -> list[str]:
 
 def _sentences(error: ValidationError) -> Iterable[str]:
     for problem in error.errors(include_input=False, include_url=False):
+        told = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:
+            yield told
+            continue
         field, *inside = (str(part) for part in problem["loc"])
         name = PREFIX + field.upper() if field in Settings.model_fields else field
-        yield f"{'.'.join([name, *inside])}: {problem['msg']}"
+        yield f"{'.'.join([name, *inside])}: {told}"
 
 
 def sqlite_path(database_url: str) -> Path:
     """The file of a `sqlite:///` address. Raises SettingsError for any other address."""
     scheme, separator, path = database_url.partition(":///")
-    if scheme != "sqlite" or not separator or not path or ":memory:" in path:
+    if scheme != "sqlite" or not separator or not path or ":memory:" in path or path.startswith("~"):
         raise SettingsError(
             f"{PREFIX}DATABASE_URL must look like sqlite:///relative/file.db or "
             f"sqlite:////absolute/file.db, not {database_url!r}"

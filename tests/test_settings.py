@@ -66,13 +66,39 @@ def test_a_misspelt_name_is_told_with_the_nearest_right_one(where: str, monkeypa
         ("XIONIMUS_EXTRA_PROVIDERS", "not json"),
         ("XIONIMUS_LOG_LEVEL", "loud"),
         ("OPENAI_BASE_URL", "nowhere"),
+        ("OPENAI_API_KEY", "sk-säcret"),
+        ("XIONIMUS_EXTRA_PROVIDERS", '[{"id": "x", "base_url": "http://x/v1", "api_key": "a b"}]'),
+        ("XIONIMUS_RETENTION", "1e300"),
+        ("XIONIMUS_FALLBACK_MODEL", "gpt-9"),
+        ("XIONIMUS_ALLOWED_HOSTS", "https://chat.example.com"),
+        ("XIONIMUS_ALLOWED_HOSTS", "chat.example.com:8443"),
+        ("XIONIMUS_ALLOWED_ORIGINS", "https://chat.example.com/"),
+        ("XIONIMUS_ALLOWED_ORIGINS", "*"),
+        ("XIONIMUS_TOKENS", "ada:xio_secret"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_by_its_name(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=name):
+    with pytest.raises(SettingsError, match=name) as refused:
+        load_settings()
+    assert "pattern" not in str(refused.value) or name == "XIONIMUS_DEFAULT_PROVIDER"
+    assert "cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"XIONIMUS_PORT=1\n\nXIONIMUS_TOKENS=a:b\nXIONIMUS_TOKENS=c:d\n", "XIONIMUS_TOKENS stands in lines 3 and 4"),
+        (b"# a comment\nXIONIMUS_PORT 8092\n", "line 2: must be NAME=VALUE"),
+        (b"XIONIMUS_PORT\n", "line 1: must be NAME=VALUE"),
+        (b"XIONIMUS_DEMO_DELAY=0.05 # gem\xe4chlich\n", "must be UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_as_it_is_meant_is_refused(content: bytes, said: str) -> None:
+    Path(".env").write_bytes(content)
+    with pytest.raises(SettingsError, match=said):
         load_settings()
 
 

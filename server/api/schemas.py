@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 
 from server.chat.models import OnBusy, Options
 from server.chat.service import How
+from server.settings import header_safe
 
 SESSION_ID = r"^[A-Za-z0-9_-]{1,64}$"
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9:_-]{1,128}$"
@@ -42,12 +43,6 @@ SessionId = Annotated[str, StringConstraints(pattern=SESSION_ID)]
 MessageId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
-def _header_safe(key: SecretStr) -> SecretStr:
-    if not all("!" <= character <= "~" for character in key.get_secret_value()):
-        raise ValueError("must consist of visible ASCII characters")
-    return key
-
-
 class Body(BaseModel):
     """Strict: a number in a string is no number. Closed: a misspelt field is told, not ignored."""
 
@@ -63,7 +58,7 @@ class HowBody(Body):
         description="While another answer of the session is being written: refuse, cancel it and those that wait, or "
         "wait too.",
     )
-    api_keys: dict[Name, Annotated[Key, AfterValidator(_header_safe)]] = Field(
+    api_keys: dict[Name, Annotated[Key, AfterValidator(header_safe)]] = Field(
         default_factory=dict,
         max_length=32,
         description="Keys by provider, used for this answer and kept nowhere.",
