@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Awaitable
 from functools import partial
 from time import monotonic
+from typing import Any
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
@@ -25,7 +26,7 @@ from server.access.limits import CallerLimits, place_of
 from server.access.origins import Origins
 from server.access.tickets import Tickets
 from server.access.tokens import Tokens
-from server.api.errors import ProblemError, problem_of, respond
+from server.api.errors import PROBLEM_KEY, ProblemError, problem_of, respond
 from server.api.requests import COUNT_KEY, OWNER_KEY
 from server.streaming.events import encode
 from server.transports.websocket import CloseCode
@@ -129,6 +130,8 @@ class Visit:
         self._id = secrets.token_hex(8)
         self._began = monotonic()
         self._status = 0
+        self._refused: dict[str, Any] = {}
+        scope[PROBLEM_KEY] = self._refused
         bind_contextvars(request_id=self._id)
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -149,6 +152,7 @@ class Visit:
 
     async def refuse(self, refused: ProblemError, receive: Receive) -> None:
         told = problem_of(refused, self._scope["path"])
+        self._refused.update(told)
         if self._scope["type"] == "http":
             await self._answer(refused, told["status"])(self._scope, receive, self.send)
         elif told["status"] in (400, 403):
@@ -172,14 +176,25 @@ class Visit:
         await self._send({"type": "websocket.close", "code": close})
 
     def log(self) -> None:
-        level = logging.WARNING if self._status >= 500 else logging.DEBUG
+        scope = self._scope
+        level = logging.WARNING if self._status >= 500 or self._is_suspect() else logging.DEBUG
         if logger.isEnabledFor(level):
-            scope = self._scope
             told = {
                 "method": scope.get("method", "WEBSOCKET"),
                 "path": scope["path"],  # never the query: it may hold a ticket
                 "status": self._status,
+                "code": self._refused.get("code"),
+                "detail": self._refused.get("detail"),
+                "address": (scope.get("client") or (None,))[0],
                 "caller": scope.get(OWNER_KEY),
                 "milliseconds": round(1_000 * (monotonic() - self._began), 1),
             }
             logger.log(level, "request", extra=told)
+
+    def _is_suspect(self) -> bool:
+        """Somebody tries tokens, or comes from where nobody should; who has not signed in yet is no suspect."""
+        code = self._refused.get("code")
+        if code == "unauthorized":
+            return sign_in.token_in(self.headers) is not None
+        wrong_token = self._status == 401 and self._scope["path"] == sign_in.PATH
+        return wrong_token or code in ("forbidden_host", "forbidden_origin")

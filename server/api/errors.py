@@ -24,6 +24,7 @@ from server.streaming.log import CursorReset
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+PROBLEM_KEY = "xionimus.problem"  # what was refused and why: a dict in the scope, for the log
 RETRY_AFTER = 1  # seconds, with every 429 and 503
 
 HTTP_CODES = {
@@ -108,7 +109,9 @@ async def _handle(request: Any, error: Exception) -> Response:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if "Allow" in headers:
         headers["Allow"] = _allowed(request) or headers["Allow"]
-    return respond(problem_of(error, path_of(request)), headers)
+    told = problem_of(error, path_of(request))
+    request.scope.get(PROBLEM_KEY, {}).update(told)
+    return respond(told, headers)
 
 
 def _allowed(request: Request) -> str:

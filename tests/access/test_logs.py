@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -28,6 +31,15 @@ def lines(server: ServerProcess) -> list[dict[str, Any]]:
     return [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
 
 
+def requests(server: ServerProcess, count: int) -> list[dict[str, Any]]:
+    """A line comes when its answer has gone."""
+    deadline = monotonic() + 5
+    while len(found := [line for line in lines(server) if line["event"] == "request"]) < count:
+        assert monotonic() < deadline, found
+        sleep(0.02)
+    return found
+
+
 @pytest.mark.parametrize("logging", ["json"], indirect=True)
 def test_every_line_names_its_request_and_no_body(logging: ServerProcess) -> None:
     question = {"content": "private words", "model": "echo"}
@@ -44,6 +56,40 @@ def test_every_line_names_its_request_and_no_body(logging: ServerProcess) -> Non
     assert {"timestamp", "level", "logger", "milliseconds"} <= line.keys()
     assert [line["status"] for line in lines(logging) if line.get("method") == "WEBSOCKET"] == [101]
     assert "private words" not in logging.log
+
+
+def test_who_tries_tokens_or_comes_from_elsewhere_is_in_the_log(tmp_path: Path) -> None:
+    with running(tmp_path, XIONIMUS_LOG_FORMAT="json", XIONIMUS_TOKENS=TOKENS) as server:
+        plain.get(f"{server.url}/api/sessions")  # has not signed in yet
+        plain.get(f"{server.url}/api/sessions", headers=bearer(ADA))
+        plain.get(f"{server.url}/api/sessions/none", headers=bearer(ADA))
+        assert requests(server, 0) == []
+        plain.get(f"{server.url}/api/sessions", headers=bearer("wrong"))
+        plain.get(f"{server.url}/api/sessions", headers={"Host": "evil.example"})
+        plain.post(f"{server.url}/api/sessions", headers={**bearer(ADA), "Origin": "https://evil.example"})
+        plain.post(f"{server.url}/sign-in", data={"token": "wrong"})
+        with suppress(Exception), socket_to(f"{server.url}/ws/chat/s", bearer("wrong")) as socket:
+            socket.receive_json(timeout=10)
+        told = [
+            (line["level"], line["status"], line["code"], line["address"]) for line in lines(server) if "code" in line
+        ]
+    assert told == [
+        ("warning", 401, "unauthorized", "127.0.0.1"),
+        ("warning", 403, "forbidden_host", "127.0.0.1"),
+        ("warning", 403, "forbidden_origin", "127.0.0.1"),
+        ("warning", 401, None, "127.0.0.1"),
+        ("warning", 101, "unauthorized", "127.0.0.1"),
+    ]
+
+
+def test_the_log_says_why_a_question_could_not_be_taken(tmp_path: Path) -> None:
+    with running(tmp_path, XIONIMUS_LOG_FORMAT="json") as server:
+        (tmp_path / "xionimus.db").rename(tmp_path / "moved.db")
+        plain.post(f"{server.url}/api/sessions/s/messages", json={"content": "private words"})
+        [line] = requests(server, 1)
+        assert (line["status"], line["code"]) == (503, "storage_unavailable")
+        assert "moved or deleted" in line["detail"]
+        assert "private words" not in server.log
 
 
 @pytest.mark.parametrize("logging", ["json", "text"], indirect=True)
