@@ -125,6 +125,7 @@ class Application:
         return self._draining
 
     async def _drain(self) -> None:
+        logger.info("stopping; %d answers have %g s to end", self.service.answers, self.settings.shutdown_grace)
         self.connections.drain(spare=lambda stream: bool(self._generator.active(stream)))
         await self.service.drain(self.settings.shutdown_grace)
         self.connections.drain()

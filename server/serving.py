@@ -6,6 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
+import threading
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -37,6 +38,10 @@ class Server(uvicorn.Server):
 
     async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         self._loop = asyncio.get_running_loop()
+        on_main_thread = threading.current_thread() is threading.main_thread()
+        # A terminal that was closed. Under nohup it is ignored, and stays so.
+        if on_main_thread and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, self.handle_exit)
         await super().serve(sockets)  # type: ignore[arg-type]
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
@@ -46,7 +51,16 @@ class Server(uvicorn.Server):
         except StartRefused as refused:
             print(f"xionimus: {refused}", file=sys.stderr)
             sys.exit(STARTUP_FAILURE)
-        await super().startup(sockets)  # type: ignore[arg-type]
+        try:
+            await super().startup(sockets)  # type: ignore[arg-type]
+        except SystemExit:  # uvicorn's log has said why
+            settings = self._application.settings
+            print(
+                f"xionimus: cannot listen on {settings.host}:{settings.port}; choose others with --host and --port, or "
+                "XIONIMUS_HOST and XIONIMUS_PORT",
+                file=sys.stderr,
+            )
+            raise
         # What is there now stays for good: looking through it again and again made answers wait. And answers leave
         # nothing behind in cycles: to look through hundreds of them under way for that stopped everything for 50 ms.
         # So only what is new is looked at, after 10,000 new objects; the rest after half a million.

@@ -101,6 +101,7 @@ def test_a_port_that_is_taken_is_told_in_words(tmp_path: Path) -> None:
     assert told.returncode not in (0, -signal.SIGTERM)
     assert port in told.stderr
     assert "already in use" in told.stderr
+    assert f"xionimus: cannot listen on 127.0.0.1:{port}; choose others" in told.stderr
     assert "Traceback" not in told.stderr
 
 
@@ -145,6 +146,15 @@ def test_a_second_signal_ends_it_at_once(patient: ServerProcess, number: signal.
     assert patient.process.wait(25) == -number
     assert time.monotonic() - begun < 2
     assert "Traceback" not in patient.log
+
+
+def test_a_closed_terminal_ends_it_as_gently(tmp_path: Path) -> None:
+    with running(tmp_path, XIONIMUS_SHUTDOWN_GRACE="30") as server, Caller(server) as caller:
+        message = caller.ask("active", model="echo")
+        assert server.stop(signal.SIGHUP) == -signal.SIGHUP
+        assert "stopping; 1 answers have 30 s to end" in server.log
+        server.start()
+        assert httpx.get(f"{server.url}/api/messages/{message['id']}").json()["status"] == "completed"
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])

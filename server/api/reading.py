@@ -33,9 +33,12 @@ class LogResponses:
             return await long_poll.respond(request.receive, reader, self.connections, query.wait)
         if form == "text" and reader.target.message is None:
             raise ProblemError("bad_request", "text is the form of one answer; read a message, not a session")
-        await reader.open()
+        _, _, reset = await reader.open()
         if await reader.exhausted():
             return Response(status_code=204)
+        message = reader.target.message
+        if form == "text" and message and message.status == "completed" and reset and reset.reason == "expired":
+            return Response(message.content, media_type=text.MEDIA_TYPE)  # its events are gone, its text is not
         return self.stream(form, reader, pings=query.heartbeat == "event")
 
     def stream(

@@ -41,6 +41,9 @@ def count_frame(connection: HTTPConnection) -> None:
 
 async def read_body(request: Request, shape: type[Shape], max_bytes: int) -> Shape:
     """The body as `shape`; an absent one is `{}`. Raises ProblemError, pydantic.ValidationError."""
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        raise ProblemError("unsupported_media_type", f"the body must come without a coding, not in {coding!r}")
     body = await read_bytes(request, max_bytes)
     media_type, _, parameters = request.headers.get("content-type", "").partition(";")
     if body and media_type.strip().lower() != "application/json":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from server.doctor.advice import advice, lines_for, meaning
 from server.doctor.findings import NAMES, Finding, Verdict, between, judge, judge_silence
@@ -18,6 +20,9 @@ def run(url: str, headers: Mapping[str, str], proxy: str | None, silence: float)
     except Unusable as unusable:
         print(f"xionimus: {unusable}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read it has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 async def examine(place: Place, silence: float) -> int:
@@ -25,6 +30,8 @@ async def examine(place: Place, silence: float) -> int:
     clock, headers = await set_clock(place)
     who = between(headers)
     print(f"{place.url} is a Xionimus server; {' and '.join(who) or 'nothing that gives its name'} stands between.\n")
+    if path := urlsplit(place.url).path:
+        print(f"Its page does not work under {path}: give it a host name of its own.\n")
     findings = await judge_all(place, clock)
     _show(f"{NAMES[transport]:10} {finding.words}" for transport, finding in findings.items())
     silences = await _keep_silent(place, clock, findings, silence) if silence else {}

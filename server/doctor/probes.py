@@ -118,7 +118,9 @@ async def set_clock(place: Place) -> tuple[Clock, Mapping[str, str]]:
 
 def _tick_in(place: Place, response: httpx.Response) -> str:
     if response.status_code in (401, 403):
-        raise Unusable(f"{place.url} answers {response.status_code}: give -H 'Authorization: Bearer …'")
+        given = any(name.lower() == "authorization" for name in place.headers)
+        what = "it does not know the token" if given else "give -H 'Authorization: Bearer …'"
+        raise Unusable(f"{place.url} answers {response.status_code}: {what}")
     try:
         stamp = response.json()["events"][0]["server_time"]
     except (ValueError, LookupError, TypeError):

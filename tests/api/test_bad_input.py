@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -208,6 +209,13 @@ def test_a_body_that_is_no_object(place: Place, method: str, path: str, body: by
 def test_a_body_of_another_type(place: Place, method: str, path: str, media_type: str) -> None:
     headers = {"Content-Type": media_type} if media_type else {}
     response = place.caller.http.request(method, place.path(path), content=b'{"content": "x"}', headers=headers)
+    assert_problem(response, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(("method", "path"), BODIES)
+def test_a_body_in_a_coding(place: Place, method: str, path: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    response = place.caller.http.request(method, place.path(path), content=gzip.compress(b"{}"), headers=headers)
     assert_problem(response, 415, "unsupported_media_type")
 
 

@@ -175,6 +175,15 @@ def test_what_is_kept_no_longer_is_a_reset_too(shortened: tuple[Conversation, st
     assert next(event for event in told.socket(gone) if event["type"] == "reset")["reason"] == "expired"
 
 
+def test_the_text_of_an_answer_outlives_its_events(shortened: tuple[Conversation, str]) -> None:
+    told, _ = shortened
+    messages = told.caller.http.get("/api/sessions/cursors/messages").json()["messages"]
+    for message in (messages[1], messages[3]):
+        read = told.caller.http.get(f"/api/messages/{message['id']}/events", params={"format": "text"})
+        assert (read.status_code, read.text) == (200, message["content"])
+        assert read.headers["content-type"] == "text/plain; charset=utf-8"
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_zero_is_everything_that_is_kept(shortened: tuple[Conversation, str], form: str) -> None:
     told, _ = shortened

@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.networks.setups import BOX, Setup, free_ports, proxying
-from tests.serving import ServerProcess, free_port
+from tests.serving import ServerProcess, free_port, running
 
 
 def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -65,6 +65,21 @@ def test_an_address_where_nothing_is_to_be_found_is_told_in_a_sentence(server: S
     elsewhere = doctor(f"{server.url}/static")
     assert elsewhere.returncode == 2
     assert "not as Xionimus does" in elsewhere.stderr
+
+
+def test_a_token_that_is_not_known_is_not_asked_for(tmp_path: Path) -> None:
+    with running(tmp_path, XIONIMUS_TOKENS=f"ada:{'0' * 64}") as locked:
+        without, wrong = doctor(locked.url), doctor(locked.url, "-H", "Authorization: Bearer wrong")
+    assert (without.returncode, wrong.returncode) == (2, 2)
+    assert "give -H" in without.stderr
+    assert "does not know the token" in wrong.stderr
+
+
+def test_whoever_has_read_enough_breaks_nothing(server: ServerProcess) -> None:
+    command = f"{sys.executable} -m server doctor {server.url} --silence 0 | head -1"
+    said = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert "is a Xionimus server" in said.stdout
+    assert said.stderr == ""
 
 
 @pytest.mark.anyio

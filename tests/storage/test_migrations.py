@@ -69,6 +69,18 @@ async def test_only_what_is_missing_is_run(database: Database, monkeypatch: pyte
     assert len(await run(database, "SELECT * FROM one")) == 1
 
 
+async def test_an_upgrade_is_in_the_log(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "server")
+    monkeypatch.setattr(migrations, "scripts", lambda: scripts()[:1])
+    await database.write(migrate)
+    assert caplog.messages == []
+    monkeypatch.undo()
+    newest = await database.write(migrate)
+    assert caplog.messages == [f"schema version 1 becomes {newest}; older programs refuse it then"]
+
+
 async def test_events_of_the_first_version_are_kept(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrations, "scripts", lambda: scripts()[:1])
     await database.write(migrate)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.resources import files
 
 from server.storage.database import Connection
+
+logger = logging.getLogger(__name__)
 
 
 class SchemaTooNew(Exception):
@@ -29,6 +32,8 @@ def migrate(connection: Connection) -> int:
             f"the database has schema version {version}, this program knows {len(steps)}: "
             "run the version that wrote it, or a newer one"
         )
+    if 0 < version < len(steps):
+        logger.info("schema version %d becomes %d; older programs refuse it then", version, len(steps))
     for number, script in enumerate(steps[version:], version + 1):
         connection.run_script(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
     return len(steps)
