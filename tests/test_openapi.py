@@ -78,7 +78,9 @@ def test_a_socket_is_described_with_its_frames(document: Json) -> None:
     frames = operations(document)["GET", "/ws/chat/{session_id}"]["x-frames"]
     names = [each["$ref"].rpartition("/")[2] for each in frames["client"]]
     assert names == ["ChatFrame", "CancelFrame", "PingFrame"]
-    assert set(names) <= document["components"]["schemas"].keys()
+    told = [each["$ref"].rpartition("/")[2] for each in frames["server"]]
+    assert told == ["Event", "PongFrame", "RefusalFrame"]
+    assert {*names, *told} <= document["components"]["schemas"].keys()
     assert {each["name"] for each in operations(document)["GET", "/ws/probe"]["parameters"]} == {"ticks", "interval"}
 
 
@@ -124,6 +126,7 @@ REAL = [
     ("GET", "/api/messages/{message_id}/events?format=json", {}, 200),
     ("GET", "/api/messages/{message_id}/events?format=text", {}, 200),
     ("GET", "/api/messages/{message_id}/events?format=ndjson", {}, 200),
+    ("GET", "/api/messages/{message_id}/events?format=ndjson&after=zzz-1", {}, 200),
     ("GET", "/api/messages/{message_id}/events", {}, 200),
     ("GET", "/api/providers", {}, 200),
     ("GET", "/api/stream/status", {}, 200),

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from server.api import schemas
+from server.api import event_schemas, schemas
 from server.api.operation import Operation, operation
 from server.api.reading import LogResponses
 from server.api.requests import (
@@ -24,7 +24,7 @@ from server.chat.store import Accepted
 from server.transports import ndjson, sse, text
 from server.transports.leaving import unless_gone
 
-STREAMS = {sse.MEDIA_TYPE: None, ndjson.MEDIA_TYPE: schemas.Event}
+STREAMS = {sse.MEDIA_TYPE: None, ndjson.MEDIA_TYPE: event_schemas.Event}
 ANSWER_STREAMS = {**STREAMS, text.MEDIA_TYPE: None}
 ASKING_PROBLEMS = (
     "bad_request",
@@ -144,7 +144,7 @@ class MessagesAPI:
             "Events",
             query=schemas.AnswerEventsQuery,
             headers=("Last-Event-ID",),
-            answers={200: {"application/json": schemas.EventPage, **ANSWER_STREAMS}, 204: None},
+            answers={200: {"application/json": event_schemas.EventPage, **ANSWER_STREAMS}, 204: None},
             problems=READING_PROBLEMS,
         )
     )

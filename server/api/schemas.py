@@ -318,19 +318,6 @@ class Providers(BaseModel):
     default_provider: str
 
 
-class Event(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    id: str
-    type: str
-
-
-class EventPage(BaseModel):
-    events: list[Event]
-    cursor: str = Field(description="What to ask with next.")
-    done: bool
-
-
 class StreamStatus(BaseModel):
     status: Literal["ok", "draining"]
     active_sessions: int = Field(description="Sessions that somebody reads right now.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from server.api import export, schemas
+from server.api import event_schemas, export, schemas
 from server.api.messages import READING_PROBLEMS, STREAMS
 from server.api.operation import Operation, operation
 from server.api.reading import LogResponses
@@ -138,7 +138,7 @@ class SessionsAPI:
             "Events",
             query=schemas.EventsQuery,
             headers=("Last-Event-ID",),
-            answers={200: {"application/json": schemas.EventPage, **STREAMS}},
+            answers={200: {"application/json": event_schemas.EventPage, **STREAMS}},
             problems=READING_PROBLEMS,
         )
     )

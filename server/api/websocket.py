@@ -15,7 +15,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from server.api import schemas
+from server.api import event_schemas, schemas
 from server.api.errors import ProblemError, path_of, problem_of, respond
 from server.api.operation import Frames, Operation, operation
 from server.api.requests import count_frame, cursor_in, owner_of
@@ -53,7 +53,10 @@ class WebSocketAPI:
             query=schemas.SocketQuery,
             answers={101: None},
             problems=("upgrade_required",),
-            frames=Frames((schemas.ChatFrame, schemas.CancelFrame, schemas.PingFrame), (schemas.Event,)),
+            frames=Frames(
+                (schemas.ChatFrame, schemas.CancelFrame, schemas.PingFrame),
+                (event_schemas.Event, event_schemas.PongFrame, event_schemas.RefusalFrame),
+            ),
         )
     )
     async def plain(self, request: Request) -> Response:
