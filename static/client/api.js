@@ -21,6 +21,12 @@ export const listSessions = (options = {}) => call("GET", "/api/sessions" + quer
 
 /**
  * @param {string} session
+ * @returns {Promise<Session>}
+ */
+export const readSession = (session) => call("GET", at(session));
+
+/**
+ * @param {string} session
  * @param {string} title
  * @returns {Promise<Session>}
  */

@@ -33,6 +33,13 @@ export class Cache {
     return this.request("readwrite", (store) => store.delete(`history:${session}`));
   }
 
+  /** Of the sessions that have a history here. @returns {Promise<string[]>} */
+  async sessionsWithHistory() {
+    const names = (await this.request("readonly", (store) => store.getAllKeys())) ?? [];
+    const prefix = "history:";
+    return names.filter((/** @type {string} */ name) => name.startsWith(prefix)).map((/** @type {string} */ name) => name.slice(prefix.length));
+  }
+
   /** @returns {Promise<Session[] | undefined>} */
   sessions() {
     return this.request("readonly", (store) => store.get("sessions"));

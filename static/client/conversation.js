@@ -31,6 +31,8 @@ export class Conversation {
     /** @type {string | null} */
     this.cursor = null;
     this.hasMore = false;
+    /** Whether the text cannot be proved: nothing counts until the history is read again. */
+    this.inDoubt = false;
   }
 
   /** @param {Omit<History, "messages"> & {messages: Spoken[]}} history the newest page; what is older and known already is kept */
@@ -42,6 +44,7 @@ export class Conversation {
     for (const message of messages) this.recognise(message);
     this.messages = new Map([...older, ...messages].map((message) => [message.id, message]));
     this.cursor = cursor;
+    this.inDoubt = false;
     this.changes.onMessage(null);
   }
 
@@ -74,6 +77,7 @@ export class Conversation {
   /** @param {LogEvent[]} events that come directly after the cursor */
   apply(events) {
     for (const event of events) {
+      if (this.inDoubt) return;
       HANDLERS[event.type]?.(this, event);
       this.cursor = event.id;
     }
@@ -91,7 +95,7 @@ export class Conversation {
    */
   append(message, event) {
     if (message.status !== "streaming") return;
-    if (event.offset !== message.length) return this.changes.onDoubt(`offset ${event.offset}, have ${message.length}`);
+    if (event.offset !== message.length) return this.doubt(`offset ${event.offset}, have ${message.length}`);
     const isFirst = !message.content;
     message.content += event.content;
     message.length += countCharacters(event.content);
@@ -118,9 +122,15 @@ export class Conversation {
    * @param {LogEvent} event
    */
   async prove(content, length, event) {
-    if (length !== event.length) return this.changes.onDoubt(`length ${length}, should be ${event.length}`);
+    if (length !== event.length) return this.doubt(`length ${length}, should be ${event.length}`);
     const digest = await sha256(content);
-    if (digest !== null && digest !== event.sha256) this.changes.onDoubt("the digest differs");
+    if (digest !== null && digest !== event.sha256) this.doubt("the digest differs");
+  }
+
+  /** @param {string} why */
+  doubt(why) {
+    this.inDoubt = true;
+    this.changes.onDoubt(why);
   }
 }
 

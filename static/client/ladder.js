@@ -15,14 +15,14 @@ export class Ladder {
     this.storage = storage;
     this.clock = clock;
     this.failures = 0;
-    /** @type {Rung} */
-    this.rung = this.remembered() ?? "sse";
+    const { rung, until } = JSON.parse(this.storage?.getItem(KEY) ?? "{}");
+    this.found = { rung, until };
   }
 
-  /** @returns {Rung | null} */
-  remembered() {
-    const { rung, until } = JSON.parse(this.storage?.getItem(KEY) ?? "{}");
-    return RUNGS.includes(rung) && until > this.clock() ? rung : null;
+  /** @returns {Rung} */
+  get rung() {
+    const { rung, until } = this.found;
+    return RUNGS.includes(rung) && until > this.clock() ? rung : "sse";
   }
 
   /** The rung did not work, although the server could be reached: five in a row, and the next one is tried. */
@@ -34,8 +34,9 @@ export class Ladder {
   /** Something on the way holds data back: no need to see it five times. */
   down() {
     this.failures = 0;
-    this.rung = RUNGS[Math.min(RUNGS.indexOf(this.rung) + 1, RUNGS.length - 1)];
-    this.storage?.setItem(KEY, JSON.stringify({ rung: this.rung, until: this.clock() + REMEMBERED }));
+    const rung = RUNGS[Math.min(RUNGS.indexOf(this.rung) + 1, RUNGS.length - 1)];
+    this.found = { rung, until: this.clock() + REMEMBERED };
+    this.storage?.setItem(KEY, JSON.stringify(this.found));
   }
 
   worked() {
@@ -45,7 +46,7 @@ export class Ladder {
   /** Another network: begin at the top again. */
   forget() {
     this.failures = 0;
-    this.rung = "sse";
+    this.found = { rung: "sse", until: 0 };
     this.storage?.removeItem(KEY);
   }
 }

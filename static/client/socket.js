@@ -5,7 +5,7 @@ const PONG_WITHIN = 10_000;
  * @typedef {object} SocketEvents
  * @property {() => void} [onOpen]
  * @property {(message: any) => void} onMessage JSON, pongs included
- * @property {() => void} onClose once, whatever ended it
+ * @property {(code: number) => void} onClose once, whatever ended it; 0 if it was not the other side
  */
 
 /** One WebSocket of JSON messages, which notices when the other side has gone silently. */
@@ -24,7 +24,7 @@ export class Socket {
     this.pinging = setInterval(() => this.ping(), pingEvery);
     this.socket = new WebSocket(url);
     this.socket.onopen = () => events.onOpen?.();
-    this.socket.onclose = () => this.close();
+    this.socket.onclose = ({ code }) => this.close(code);
     this.socket.onmessage = ({ data }) => this.take(JSON.parse(data));
   }
 
@@ -50,13 +50,13 @@ export class Socket {
     this.events.onMessage(message);
   }
 
-  close() {
+  close(code = 0) {
     if (this.closed) return;
     this.closed = true;
     clearInterval(this.pinging);
     clearTimeout(this.deadline);
     this.socket.close();
-    this.events.onClose();
+    this.events.onClose(code);
   }
 }
 

@@ -47,7 +47,7 @@ export function ConnectionPanel({ session, onClose }) {
     <dl class="findings" aria-live="polite">
       <div><dt>Server-Sent Events</dt><dd>${FINDINGS[findings.sse]}</dd></div>
       <div><dt>Streamed response</dt><dd>${FINDINGS[findings.ndjson]}</dd></div>
-      ${session.path.value.length > 0 && html`<${WebSocketFinding} session=${session.id} />`}
+      ${session.path.value.length > 0 && html`<${WebSocketFinding} session=${session} />`}
     </dl>
     <p class="hint">${advice(findings)}</p>
     <${Switch} label="Use a WebSocket" value=${preferWebSocket} />
@@ -55,9 +55,10 @@ export function ConnectionPanel({ session, onClose }) {
   <//>`;
 }
 
-/** @param {{session: string}} props */
+/** @param {{session: SessionStore}} props */
 function WebSocketFinding({ session }) {
-  const { isConnected } = useWebSocket({ url: socketUrl(session) });
+  const [cursor] = useState(session.conversation.cursor); // with one, a socket does not create what is gone
+  const { isConnected } = useWebSocket({ url: socketUrl(session.id, cursor) });
   return html`<div><dt>WebSocket</dt><dd>${isConnected ? "connects" : "does not connect (yet)"}</dd></div>`;
 }
 

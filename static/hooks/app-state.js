@@ -80,12 +80,15 @@ export function openNeighbour(step) {
   if (next) openSession(next);
 }
 
+let again = 0;
+
 async function loadProviders() {
+  clearTimeout(again);
   try {
     told.value = await api.providers();
   } catch {
     addEventListener("online", loadProviders, { once: true });
-    setTimeout(loadProviders, 5_000);
+    again = window.setTimeout(loadProviders, 5_000);
   }
 }
 

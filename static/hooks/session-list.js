@@ -14,6 +14,7 @@ const UNDO_FOR = 6_000;
 const QUICKLY = 2_500; // between looks while something is being written
 const CALMLY = 30_000;
 const UNREACHED = 5_000; // while the server cannot be reached
+const DOUBTFUL = 20; // chats looked for at the start, of those that are kept here and not listed
 const TITLE = 80; // characters of a first question, for as long as the server has given no title
 
 export const sessions = signal(/** @type {Session[]} */ ([]));
@@ -80,11 +81,27 @@ export async function refresh() {
     pause = isBusy() ? QUICKLY : CALMLY;
     answers.value += 1;
     if (!searched.value) cache.keepSessions(found.sessions);
+    if (answers.value === 1) forgetDeleted();
   } catch (error) {
     // What was read before stays; the connection's own mark says what is wrong.
     if (isUnauthorized(error)) signedOut.value = true;
   } finally {
     if (turn === asked) timer = window.setTimeout(refreshIfSeen, pause);
+  }
+}
+
+/** What was deleted elsewhere while no page was open: its text does not stay in this browser. */
+async function forgetDeleted() {
+  const known = new Set(sessions.value.map(({ id }) => id));
+  const doubtful = (await cache.sessionsWithHistory()).filter((id) => !known.has(id));
+  // Not all at once: some may have a thousand chats that are not on the first page.
+  for (const id of doubtful.sort(() => Math.random() - 0.5).slice(0, DOUBTFUL)) {
+    try {
+      await api.readSession(id);
+    } catch (error) {
+      if (!isNotFound(error)) return;
+      cache.forgetHistory(id);
+    }
   }
 }
 

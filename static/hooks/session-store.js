@@ -73,6 +73,8 @@ export class SessionStore {
     this.active = signal(/** @type {Spoken[]} */ ([]));
     this.keeping = 0;
     this.loadingOlder = false;
+    /** @type {Promise<void> | null} */
+    this.reloading = null;
     this.leave = () => {};
     this.closing = new AbortController();
   }
@@ -100,7 +102,12 @@ export class SessionStore {
   }
 
   /** Read the newest page again, for as long as it takes. */
-  async reload() {
+  reload() {
+    this.reloading ??= this.loadNewest().finally(() => (this.reloading = null));
+    return this.reloading;
+  }
+
+  async loadNewest() {
     const backoff = new Backoff();
     this.leave();
     while (!this.closing.signal.aborted) {
@@ -123,8 +130,10 @@ export class SessionStore {
    */
   async waitFor(pause, refused) {
     this.state.value = { phase: "waiting", way: "sse", retryIn: pause, refused };
-    const woken = new Promise((resolve) => reading.alarm.addEventListener("wake", resolve, { once: true }));
-    await Promise.race([sleep(pause, this.closing.signal), woken]);
+    const over = new AbortController();
+    reading.alarm.addEventListener("wake", () => over.abort(), { once: true, signal: over.signal });
+    await sleep(pause, AbortSignal.any([this.closing.signal, over.signal]));
+    over.abort();
   }
 
   beNew() {

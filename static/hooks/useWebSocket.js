@@ -46,18 +46,19 @@ class Connection {
 
   open() {
     return new Socket(this.url, {
-      onMessage: this.hear,
-      onOpen: () => {
+      onMessage: (message) => {
         this.backoff.reset();
-        this.tell(true);
+        this.hear(message);
       },
-      onClose: () => this.closed(),
+      onOpen: () => this.tell(true),
+      onClose: (code) => this.closed(code),
     });
   }
 
-  closed() {
+  /** @param {number} code 4500 to 4999: not to come back */
+  closed(code) {
     this.tell(false);
-    if (!this.ended) this.retry = window.setTimeout(() => (this.socket = this.open()), this.backoff.next());
+    if (!this.ended && (code < 4500 || code > 4999)) this.retry = window.setTimeout(() => (this.socket = this.open()), this.backoff.next());
   }
 
   end() {

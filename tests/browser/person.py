@@ -104,6 +104,9 @@ class Person:
         """Until the browser's own cache has so much of the session."""
         self.until(IS_KEPT, [owner, self.session, text])
 
+    def until_forgotten(self, session: str, text: str) -> None:
+        self.until(f"async (asked) => !(await ({IS_KEPT})(asked))", ["local", session, text])
+
     def until_page_is_kept(self) -> None:
         """Until the service worker has all that the page is made of."""
         self.until(PAGE_IS_KEPT)

@@ -181,6 +181,38 @@ def test_a_chat_deleted_elsewhere_says_so(person: Person, page: Page, page_serve
     expect(person.button("Copy the answer")).to_be_visible()
 
 
+def test_a_look_at_the_connection_does_not_bring_it_back(
+    person: Person, page: Page, page_server: ServerProcess
+) -> None:
+    person.ask("gone for good", model="echo")
+    person.see("gone for good")
+    person.see_the_end()
+    session = f"{page_server.url}/api/sessions/{person.session}"
+    httpx.delete(session).raise_for_status()
+    expect(page.get_by_text("This chat has been deleted.")).to_be_visible()
+    with page.expect_websocket() as socket:
+        page.get_by_title("Connection").click()
+    if not socket.value.is_closed():
+        socket.value.wait_for_event("close")
+    page.wait_for_timeout(1_500)  # by then it would have come back
+    assert httpx.get(session).status_code == 404
+
+
+def test_the_text_of_a_chat_deleted_elsewhere_leaves_the_browser(
+    person: Person, page: Page, page_server: ServerProcess
+) -> None:
+    person.ask("private words", model="echo")
+    person.see("private words")
+    person.see_the_end()
+    session = person.session
+    person.until_kept('"status":"completed","content":"private words')
+    person.button("New chat").click()
+    page.goto("about:blank")
+    httpx.delete(f"{page_server.url}/api/sessions/{session}").raise_for_status()
+    person.open()
+    person.until_forgotten(session, "private words")
+
+
 def test_who_undoes_the_deletion_of_the_chat_in_view_is_back_in_it(person: Person, page: Page) -> None:
     person.ask("not meant to go", model="echo")
     person.see("not meant to go")

@@ -45,6 +45,18 @@ test("a missing chunk is noticed by its offset", () => {
   assert.equal(conversation.messages.get("a").content, "abc");
 });
 
+test("a doubt is told once, and nothing counts until the history is read again", () => {
+  const { conversation, heard } = listening();
+  conversation.apply([chunk(1, 0, "abc"), chunk(3, 6, "ghi"), chunk(4, 9, "jkl")]);
+  conversation.apply([chunk(5, 12, "mno")]);
+  assert.equal(heard.doubts.length, 1);
+  assert.equal(conversation.cursor, "e-3");
+  conversation.load({ messages: [answer({ content: "abcdef", length: 6 })], cursor: "e-2", has_more: false });
+  conversation.apply([chunk(3, 6, "ghi")]);
+  assert.equal(conversation.messages.get("a").content, "abcdefghi");
+  assert.equal(heard.doubts.length, 1);
+});
+
 test("a missing last chunk is noticed by the length", async () => {
   const { conversation, heard } = listening();
   conversation.apply([chunk(1, 0, "abc"), await complete(3, "abcdef")]);

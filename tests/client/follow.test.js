@@ -10,7 +10,7 @@ const chunk = (number) => ({ id: `e-${number}`, type: "chunk", content: String(n
 /** Follow until `enough` events have come, or the log says that it is over. */
 async function read({ enough = Infinity, cursor = "e-0", rung = "ndjson" } = {}) {
   const ladder = new Ladder();
-  ladder.rung = rung;
+  while (ladder.rung !== rung) ladder.down();
   const controller = new AbortController();
   const heard = { ids: [], resets: 0, phases: [], refusals: [], ladder };
   await follow({

@@ -32,10 +32,14 @@ test("what was found is remembered for ten minutes", () => {
   const storage = memory();
   let now = 0;
   const clock = () => now;
-  new Ladder({ storage, clock }).down();
+  const ladder = new Ladder({ storage, clock });
+  ladder.down();
   assert.equal(new Ladder({ storage, clock }).rung, "ndjson");
   now = 600_001;
   assert.equal(new Ladder({ storage, clock }).rung, "sse");
+  assert.equal(ladder.rung, "sse");
+  ladder.down();
+  assert.equal(ladder.rung, "ndjson");
 });
 
 test("another network begins at the top", () => {

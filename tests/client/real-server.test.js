@@ -13,7 +13,7 @@ globalThis.fetch = (url, init) => fetchFromHere(new URL(url, SERVER), init); // 
 async function readToTheEnd(session, conversation, rung) {
   const controller = new AbortController();
   const ladder = new Ladder();
-  ladder.rung = rung;
+  while (ladder.rung !== rung) ladder.down();
   const ended = (events) => events.some(({ type }) => type === "complete" || type === "error");
   await follow({
     session, cursor: conversation.cursor, ladder, signal: controller.signal, onReset: assert.fail,

@@ -8,7 +8,7 @@ class FakeWebSocket {
   readyState = 0;
   sent = [];
   send = (text) => this.sent.push(JSON.parse(text));
-  close = () => this.onclose();
+  close = () => this.onclose({ code: 1005 });
   open() {
     this.readyState = FakeWebSocket.OPEN;
     this.onopen();

@@ -26,7 +26,11 @@ export class PaintQueue {
     const until = performance.now() + BUDGET;
     for (const item of this.waiting) {
       this.waiting.delete(item);
-      item.paint();
+      try {
+        item.paint();
+      } catch (error) {
+        console.error(error); // the others are painted all the same
+      }
       if (performance.now() > until) break;
     }
     if (this.waiting.size) requestAnimationFrame(() => this.paintSome());
