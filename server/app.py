@@ -186,8 +186,8 @@ class Application:
             except StorageUnavailable:
                 pass  # what is not indexed is found all the same
             except Exception:
-                logger.exception("the search's index is kept up no more; what is not in it is found, but more slowly")
-                return
+                logger.exception("the search's index is not kept up; what is not in it is found, but more slowly")
+                await asyncio.sleep(HOUSEKEEPING)
 
     def _starlette(self) -> Starlette:
         settings = self.settings

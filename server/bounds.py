@@ -110,6 +110,9 @@ class BoundedHttp(LeanHttp):
     def data_received(self, data: bytes) -> None:
         if self._full:
             return  # not left unread: the answers would be lost when the connection is closed
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if answering and self._in_head and self._deadline is None and not (data := data.lstrip(b"\r\n")):
+            return  # a blank line in front of a request (RFC 9112, 2.2) begins none, and breaks off no answer
         self._beside += len(data)
         if self._in_head and self._deadline is None:
             self._arm(self._bounds.head_timeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import sys
 import threading
@@ -19,6 +20,8 @@ from server.access.headers import default_headers
 from server.app import Application, StartRefused
 from server.bounds import BoundedWebSocket, Bounds, http_protocol
 from server.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 # Seconds after the grace time: for streams to be told, then for uvicorn to close connections.
 TELLING = 1.0
@@ -73,19 +76,27 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         # First give the answers their grace time, and let every stream end in its own way: uvicorn would close
         # WebSockets with a code of its own, and refuse whoever asks what is going on.
-        await self._application.drain()
+        drained, _ = await asyncio.wait(
+            {self._application.drain()}, timeout=self._application.settings.shutdown_grace + TELLING
+        )
+        if not drained:
+            logger.warning("the storage takes no more ends of answers; the next start ends them")
+            self._die()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=TELLING)
         await super().shutdown(sockets)  # type: ignore[arg-type]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
-            # A second signal: at once. It costs no more than kill -9 does, and that costs nothing.
-            signal.signal(sig, signal.SIG_DFL)
-            signal.raise_signal(sig)
+            self._die(sig)  # a second signal: at once
         elif self._loop is not None:
             self._loop.call_soon_threadsafe(self._application.drain)
         super().handle_exit(sig, frame)
+
+    def _die(self, sig: int = signal.SIGTERM) -> None:
+        """It costs no more than kill -9 does, and that costs nothing."""
+        signal.signal(sig, signal.SIG_DFL)
+        signal.raise_signal(sig)
 
 
 def serve(settings: Settings) -> int:

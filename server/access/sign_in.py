@@ -120,13 +120,15 @@ class SignIn:
             return _page(401)
         response = RedirectResponse(_next(request), 303, headers=FORGET if self._was_another(request, name) else None)
         secure = request.url.scheme == "https"
+        # Not `strict`: who follows a link from elsewhere would be asked again. What changes something is no GET, and
+        # comes from this origin or not at all.
         response.set_cookie(
             SECURE_COOKIE if secure else COOKIE,
             token,
             max_age=KEPT,
             secure=secure,
             httponly=True,
-            samesite="strict",
+            samesite="lax",
         )
         return response
 
@@ -146,7 +148,7 @@ class SignIn:
     async def leave(self, request: Request) -> Response:
         response = RedirectResponse(PATH, 303, headers=FORGET)
         for name in (COOKIE, SECURE_COOKIE):
-            response.delete_cookie(name, secure=name == SECURE_COOKIE, httponly=True, samesite="strict")
+            response.delete_cookie(name, secure=name == SECURE_COOKIE, httponly=True, samesite="lax")
         return response
 
 

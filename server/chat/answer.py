@@ -42,6 +42,7 @@ class Answer:
     task: asyncio.Task[None] | None = None
     asking: bool = False  # its task is with the provider, and may be cancelled there
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    attempt: int = 0  # how often the provider has been asked
     started_at: float = 0.0
     first_text_at: float | None = None
     heard_at: float = 0.0  # of its provider, by the clock of the loop

@@ -206,12 +206,13 @@ class Generator:
                 raise
             provider, model = self._fallback
             answer.message = replace(answer.message, provider=provider, model=model)
-            self._tell_retrying(answer, draft, self._limits.attempts, 0, error)
+            self._tell_retrying(answer, draft, answer.attempt, 0, error)
             await self._try(answer, draft)
 
     async def _try(self, answer: Answer, draft: Draft) -> None:
         """Ask the provider, again if it fails before its first text and may do better later."""
         for attempt in range(1, self._limits.attempts + 1):
+            answer.attempt = attempt
             try:
                 return await self._attempt(answer, draft)
             except ProviderError as error:

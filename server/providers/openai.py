@@ -94,7 +94,9 @@ class OpenAIProvider(SDKProvider):
         except UsageRefused:
             if body.pop("stream_options", None) is None:
                 raise  # it speaks of something else of that name
-            self.asks_for_usage = False
+            response = await self.send(vendor, prompt, body)
+            self.asks_for_usage = False  # not before it is known to have helped: it may have been about something else
+            return response
         except LimitRefused:
             if "max_tokens" not in body:
                 raise

@@ -90,8 +90,8 @@ def session(connection: Connection | Transaction, owner: str, session_id: str) -
 
 def unfinished(connection: Connection, message_id: str | None) -> Sequence[Unfinished]:
     rows = connection.fetch_all(
-        f"""SELECT found.*, claims.token FROM ({SELECT_MESSAGE}) AS found
-            JOIN claims ON claims.message_id = found.id
+        f"""SELECT found.*, claims.token FROM claims
+            CROSS JOIN ({SELECT_MESSAGE}) AS found ON found.id = claims.message_id
             WHERE :id IS NULL OR claims.message_id = :id ORDER BY found.key""",
         {"id": message_id},
     )

@@ -132,6 +132,20 @@ def test_a_stream_goes_on_when_the_time_for_a_body_is_over(strict: ServerProcess
         assert any("still here" in line for line in lines)
 
 
+def test_a_stream_goes_on_when_a_blank_line_came_behind_its_request(strict: ServerProcess) -> None:
+    plain.post(f"{strict.url}/api/sessions", json={"id": "blank"})
+    with socket.create_connection(("127.0.0.1", strict.port), 10) as connection:
+        connection.sendall(b"GET /api/sessions/blank/events HTTP/1.1\r\n" + HOST + b"\r\n")
+        connection.recv(65_536)
+        connection.sendall(b"\r\n")
+        time.sleep(3)
+        plain.patch(f"{strict.url}/api/sessions/blank", json={"title": "still here"})
+        seen = b""
+        while b"still here" not in seen:
+            seen += (piece := connection.recv(65_536))
+            assert piece, seen
+
+
 POST = b"POST /api/sessions HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 

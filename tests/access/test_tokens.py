@@ -119,7 +119,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(asking: ServerPro
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith(f"{COOKIE}=")
     assert "HttpOnly" in cookie
-    assert "SameSite=strict" in cookie
+    assert "SameSite=lax" in cookie  # a link from elsewhere finds its reader signed in
     assert "Secure" not in cookie  # plain http on loopback
 
 

@@ -229,6 +229,15 @@ async def test_when_one_provider_gives_up_another_answers(path: Path) -> None:
         assert (other.prompts[0].model, other.prompts[0].api_key) == ("other-7", "sk-2")
         last = said([event for event in await chat.events(message) if event.type == "retrying"][-1])
         assert (last["provider"], last["problem"]["code"]) == ("other", "provider_overloaded")
+        assert last["attempt"] == QUICK.attempts
+
+
+async def test_who_was_asked_once_is_not_told_to_have_been_asked_thrice(path: Path) -> None:
+    one = Scripted([failing("provider_auth", retryable=False)], name="one")
+    async with chatting(path, one, Scripted(answering("yes"), name="other"), fallback=("other", "other-7")) as chat:
+        message = await chat.answer()
+        [told] = [said(event) for event in await chat.events(message) if event.type == "retrying"]
+        assert (told["attempt"], told["provider"]) == (1, "other")
 
 
 @pytest.mark.parametrize("script", [[Text("a"), failing()], [Text("a")]])

@@ -17,6 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.faults.process import RestlessServer
+from tests.faults.storage import locked
 from tests.faults.wire import Stream, streams
 from tests.serving import free_port
 
@@ -250,6 +251,22 @@ def test_a_second_signal_ends_it_at_once(
                 await asyncio.sleep(0.3)
                 took = await ended_after(stopping, terminate(stopping, numbers[1]))
         assert took < SOON
+        stopping.start()
+        async with client(stopping) as http:
+            assert await Person(http, session_id).status(address) == "interrupted"
+
+    asyncio.run(case())
+
+
+def test_a_storage_that_is_held_by_another_does_not_hold_it_up(stopping: RestlessServer, session_id: str) -> None:
+    async def case() -> None:
+        async with client(stopping) as http:
+            address = await Person(http, session_id).ask()
+            async with streams(stopping.port, [(address, SSE)]) as [stream]:
+                await stream.read_until('"chunk"')
+                with locked(stopping.folder / "xionimus.db"):
+                    took = await ended_after(stopping, terminate(stopping))
+        assert took < GRACE + 2
         stopping.start()
         async with client(stopping) as http:
             assert await Person(http, session_id).status(address) == "interrupted"
