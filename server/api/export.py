@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
 
-from server.chat.models import Message, Session
+from server.chat.models import History, Message, Session
 from server.chat.service import ChatService
 
 PAGE = 50  # messages
@@ -19,28 +19,23 @@ MAX_NAME = 80  # characters
 NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff/\\:*?"<>|]+')
 
 Messages = Sequence[Message]
-Parts = Sequence[bytes]
+Parts = AsyncIterator[bytes]
 
 
 async def as_json(service: ChatService, owner: str, session: Session) -> Parts:
     """Raises NotFound if the session is deleted meanwhile."""
-    pages = await _encoded(service, owner, session, lambda page: _json([message.public() for message in page])[1:-1])
-    return [b'{"session":%b,"messages":[' % _json(session.public()), *_between(pages, b","), b"]}"]
+    pages = await _pages(service, owner, session, lambda page: _json([message.public() for message in page])[1:-1])
+    return _around(b'{"session":%b,"messages":[' % _json(session.public()), pages, b",", b"]}")
 
 
 async def as_markdown(service: ChatService, owner: str, session: Session) -> Parts:
     """Raises NotFound if the session is deleted meanwhile."""
-    pages = await _encoded(service, owner, session, lambda page: "\n\n".join(map(_markdown, page)).encode())
-    return [*_between([f"# {session.title or session.id}".encode(), *pages], b"\n\n"), b"\n"]
+    pages = await _pages(service, owner, session, lambda page: b"\n\n" + "\n\n".join(map(_markdown, page)).encode())
+    return _around(f"# {session.title or session.id}".encode(), pages, b"", b"\n")
 
 
 def response(parts: Parts, media_type: str, headers: Mapping[str, str]) -> Response:
-    async def each() -> AsyncIterator[bytes]:
-        for part in parts:
-            yield part
-
-    size = str(sum(map(len, parts)))
-    return StreamingResponse(each(), media_type=media_type, headers={**headers, "Content-Length": size})
+    return StreamingResponse(parts, media_type=media_type, headers=headers)
 
 
 def disposition(session: Session, suffix: str) -> str:
@@ -50,24 +45,56 @@ def disposition(session: Session, suffix: str) -> str:
     return f'attachment; filename="{session.id}.{suffix}"{named}'
 
 
-async def _encoded(service: ChatService, owner: str, session: Session, encode: Callable[[Messages], bytes]) -> Parts:
-    """All pages that have something, the oldest first."""
-    pages: list[bytes] = []
-    before: str | None = None
+async def _pages(service: ChatService, owner: str, session: Session, encode: Callable[[Messages], bytes]) -> Parts:
+    """Those that have something, the oldest first: where each ends is looked up now, what is in it when it is sent.
+
+    So a reader who is slow costs a page or two, however long the conversation is.
+    """
+    newest = history = await service.history(owner, session.id, None, PAGE)  # kept: others may come behind it
+    ends: list[str] = []
+    while history.has_more:
+        ends.append(history.messages[0].id)
+        history = await _in_turn(service.history(owner, session.id, ends[-1], PAGE))
+
+    async def each() -> AsyncIterator[bytes]:
+        begin = None
+        for end in reversed(ends):
+            if messages := await _between(service, owner, session, begin, end):
+                yield encode(messages)
+            begin = end
+        if newest.messages:
+            yield encode(newest.messages)
+
+    return each()
+
+
+async def _between(service: ChatService, owner: str, session: Session, begin: str | None, end: str) -> Messages:
+    """The messages from `begin` (None: the first) to the one before `end`."""
+    found: list[Message] = []
     while True:
-        began = monotonic()
-        history = await service.history(owner, session.id, before, PAGE)
-        if history.messages:
-            pages.append(encode(history.messages))
-            before = history.messages[0].id
-        if not history.has_more:
-            return pages[::-1]
-        await asyncio.sleep(monotonic() - began)  # half of the time is for others
+        history = await _in_turn(service.history(owner, session.id, end, PAGE))
+        found[:0] = history.messages
+        # One that is being written may have grown, and no longer leave room for all of its page.
+        if not history.has_more or history.messages[0].id == begin:
+            return found
+        end = history.messages[0].id
 
 
-def _between(parts: Parts, separator: bytes) -> Parts:
-    """With the separator between two of them."""
-    return [part for each in parts for part in (separator, each)][1:]
+async def _in_turn(reading: Awaitable[History]) -> History:
+    """Half of the time is for others."""
+    began = monotonic()
+    history = await reading
+    await asyncio.sleep(monotonic() - began)
+    return history
+
+
+async def _around(head: bytes, pages: Parts, separator: bytes, end: bytes) -> Parts:
+    yield head
+    between = b""
+    async for page in pages:
+        yield between + page
+        between = separator
+    yield end
 
 
 def _json(value: object) -> bytes:
