@@ -1,6 +1,6 @@
 """The port to whoever answers: a prompt goes in, deltas come out.
 
-Deltas live in memory and have no ids; `generator.py` turns them into events of the log.
+Deltas live in memory and have no ids; `draft.py` turns them into events of the log.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """A reader's way through a session's log: `ready` first, then what follows the cursor, to the end of what
-was asked for. Every transport frames what this yields.
+was asked for. A transport is its client: it frames and sends what it is handed.
 """
 
 from __future__ import annotations

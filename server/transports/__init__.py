@@ -1,1 +1,1 @@
-"""Ways to carry a log to a client. Each frames what a `Reader` yields, and does nothing else."""
+"""Ways to carry a log to a client. Each is the client of a `Reader`: it frames and sends what that hands it."""
