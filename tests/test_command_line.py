@@ -148,6 +148,15 @@ def test_a_second_signal_ends_it_at_once(patient: ServerProcess, number: signal.
     assert "Traceback" not in patient.log
 
 
+@pytest.fixture
+def at_a_terminal() -> Iterator[None]:
+    """Under nohup, which is how some run these tests, the signal would be ignored: rightly."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("at_a_terminal")
 def test_a_closed_terminal_ends_it_as_gently(tmp_path: Path) -> None:
     with running(tmp_path, XIONIMUS_SHUTDOWN_GRACE="30") as server, Caller(server) as caller:
         message = caller.ask("active", model="echo")
