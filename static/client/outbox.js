@@ -7,6 +7,7 @@
  * @property {string} key the idempotency key: the same one for every attempt
  * @property {Question} question without API keys; those are never kept here
  * @property {"sending" | "failed"} status
+ * @property {number} [at] when it was asked, in milliseconds by the clock of this machine
  * @property {string} [why] a sentence
  * @property {string} [code] of the server's reason; none if it could not be reached
  * @property {boolean} [passing] whether the same may succeed later
@@ -36,7 +37,12 @@ export class Outbox {
 
   /** @returns {Unsent[]} */
   all() {
-    return JSON.parse(this.storage.getItem(this.name) ?? "[]");
+    try {
+      const found = JSON.parse(this.storage.getItem(this.name) ?? "[]");
+      return found.filter((/** @type {Unsent} */ each) => each?.key && each.question);
+    } catch {
+      return []; // somebody else wrote there
+    }
   }
 
   /** @param {Unsent} unsent new, or with another status */

@@ -25,7 +25,7 @@ export function AnswerText({ session, message }) {
     const element = /** @type {HTMLDivElement} */ (root.current);
     if (!writing.current?.continues(content)) {
       writing.current?.stop();
-      writing.current = new Writing(element, message);
+      writing.current = new Writing(element, message, session.openedAt);
     }
     writing.current.settle(message);
     if (status !== "streaming") return;
@@ -45,15 +45,16 @@ class Writing {
   /**
    * @param {HTMLElement} element
    * @param {Spoken} message
+   * @param {number} since when its reader came
    */
-  constructor(element, message) {
+  constructor(element, message, since) {
     const isLive = message.status === "streaming";
     const sentences = new SentenceReader((text) => this.speaks && announce(text));
     this.element = element;
     this.received = message.content;
     this.view = new MarkdownView(element, (text, isWhole) => sentences.read(text, isWhole));
     this.pacer = new Pacer((text) => this.show(text), () => this.finish());
-    this.speaks = isLive && Boolean(message.seenAt); // what was there before its reader came is not news
+    this.speaks = isLive && (message.seenAt ?? 0) >= since; // what was there before its reader came is not news
     this.view.write(message.content);
     this.speaks = isLive;
     element.toggleAttribute("data-writing", isLive);

@@ -40,8 +40,9 @@ export function UnsentQuestion({ session, unsent }) {
           <span>Not sent. ${unsent.why} ${prospectOf(unsent)}</span>
           <span class="buttons">
             <${Remedy} code=${unsent.code} session=${session.id} />
-            <button type="button" onClick=${() => asking.attempt(unsent)}>Try again</button>
-            <button type="button" onClick=${() => setEditing(true)}>Edit</button>
+            ${!session.deleted.value &&
+            html`<button type="button" onClick=${() => asking.attempt(unsent)}>Try again</button>
+              <button type="button" onClick=${() => setEditing(true)}>Edit</button>`}
             <button type="button" class="quiet" onClick=${discard}>Discard</button>
           </span>
         </div>`

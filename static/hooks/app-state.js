@@ -16,7 +16,7 @@ const EXPECTED = 50; // ids remembered as made here
 
 /** What the server said last of who can answer, also before it has said so again. */
 const told = kept("providers", { providers: /** @type {Provider[]} */ ([]), default_provider: "" });
-export const providers = computed(() => told.value.providers);
+export const providers = computed(() => told.value.providers ?? []);
 export const defaultProvider = computed(() => told.value.default_provider);
 
 const FRESH = `${KEPT}fresh`;
@@ -116,6 +116,12 @@ effect(() => {
   setTimeout(list.refresh);
 });
 
+// Another tab, or another browser, has begun the chat that is in view here and was new.
+effect(() => {
+  const { id } = store.value;
+  if (list.sessions.value.some((session) => session.id === id)) untracked(() => store.value.appear());
+});
+
 // A search leaves the chat in view out of the list, and a deletion takes it: its title stays.
 effect(() => {
   const title = list.sessions.value.find(({ id }) => id === store.value.id)?.title;
@@ -132,6 +138,7 @@ effect(() => {
 /** @param {boolean} isStart */
 function sendAll(isStart) {
   stopKept();
+  list.deleteKept();
   const inView = store.value;
   inView.asking.retry();
   const isLeftOut = (/** @type {string} */ id) => id === inView.id || list.isBeingDeleted(id);

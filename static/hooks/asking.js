@@ -4,7 +4,7 @@ import { KEPT } from "./kept.js";
 import { once } from "./once.js";
 import { confirmed, signedOut } from "./owner.js";
 import * as preferences from "./preferences.js";
-import { lookSoon, noteUnsent } from "./session-list.js";
+import { changed, lookSoon, noteUnsent, undoRemove, wasDeleted } from "./session-list.js";
 import { trying } from "./trouble.js";
 import { wordsFor } from "./words.js";
 
@@ -32,7 +32,8 @@ export class Asking {
    */
   send(content, parent, otherwise) {
     const question = { content, parent_id: parent, ...how(), ...otherwise };
-    return this.inTurn({ key: newId(), question, status: "sending" });
+    undoRemove(this.session); // who asks in it wants it
+    return this.inTurn({ key: newId(), question, status: "sending", at: Date.now() });
   }
 
   /** Whether a question is still on its way: its answer will be the newest message. */
@@ -64,8 +65,11 @@ export class Asking {
       const question = { ...unsent.question, api_keys: preferences.keys.value };
       const accepted = await api.ask(this.session, question, unsent.key);
       this.forget(unsent.key);
-      this.onAccepted(accepted);
+      if (!wasDeleted(this.session)) return this.onAccepted(accepted);
+      await api.deleteSession(this.session); // it was, while the question was on its way
+      await changed();
     } catch (error) {
+      if (!this.outbox.all().some(({ key }) => key === unsent.key)) return; // taken back meanwhile
       if (isUnauthorized(error)) signedOut.value = true;
       const code = error instanceof ProblemError ? error.code : undefined;
       if (!code) lookSoon();
@@ -94,7 +98,22 @@ export class Asking {
     await confirmed;
     const kept = this.outbox.all().map(({ key }) => key); // another tab may have sent or discarded some
     this.unsent.value = this.unsent.value.filter(({ key }) => kept.includes(key));
-    for (const unsent of this.unsent.value) if (unsent.passing) this.inTurn(unsent);
+    const isIn = !signedOut.value;
+    for (const unsent of this.unsent.value) {
+      if (unsent.passing || (isIn && unsent.code === "unauthorized")) this.inTurn(unsent);
+    }
+  }
+
+  /** Another tab may have sent, edited or discarded some. */
+  reread() {
+    this.unsent.value = this.outbox.all();
+  }
+
+  /** The session is gone: what waits in it does not begin it anew by itself. */
+  giveUp() {
+    for (const unsent of this.outbox.all()) {
+      this.note({ ...unsent, status: "failed", passing: false, why: "This chat has been deleted.", code: undefined });
+    }
   }
 
   /** @param {string} key */
@@ -118,6 +137,7 @@ export class Asking {
 
   /** @param {string} message the answer, or the question, to answer again */
   regenerate(message) {
+    undoRemove(this.session);
     // The second click may well be on the new answer's own button.
     return once(`regenerate in ${this.session}`, () =>
       trying("No new answer.", async () => {

@@ -31,7 +31,8 @@ export function kept(name, initial) {
  */
 export function read(key, initial) {
   try {
-    return JSON.parse(browserKeeper.getItem(key) ?? "") ?? initial;
+    const found = JSON.parse(browserKeeper.getItem(key) ?? "") ?? initial;
+    return Array.isArray(found) === Array.isArray(initial) ? found : initial;
   } catch {
     return initial;
   }

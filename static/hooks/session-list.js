@@ -1,6 +1,6 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
-import { Outbox, api, browserKeeper, isNotFound, isUnauthorized } from "../client/index.js";
-import { KEPT, cache } from "./kept.js";
+import { Outbox, api, browserKeeper, isNotFound, isPassing, isUnauthorized } from "../client/index.js";
+import { KEPT, cache, kept } from "./kept.js";
 import { onNote, tellTabs } from "./notes.js";
 import { once } from "./once.js";
 import { confirmOwner, signedOut } from "./owner.js";
@@ -29,18 +29,29 @@ export const searched = signal("");
  */
 const deleting = signal(/** @type {Map<string, Deletion>} */ (new Map()));
 
+/** Sessions whose deletion the server has not confirmed: it may have been away. */
+const doomed = kept("deleting", /** @type {string[]} */ ([]));
+deleting.value = new Map(doomed.value.map((id) => [id, { title: "", timer: 0, wasInView: false, isUnderWay: true }]));
+
+/** Those that were deleted from here: a question that was on its way does not bring them back. @type {Set<string>} */
+const gone = new Set();
+
 /** Sessions with questions that the server has not confirmed, and the first of those. */
 const unsent = signal(/** @type {Map<string, Unsent>} */ (new Map()));
 
-/** Those that the server does not know yet, because it is the first question that waits; a search is the server's. */
+/** Those that the server does not know yet, because it is the first question that waits. */
 const begun = computed(() => {
   const known = new Set(sessions.value.map(({ id }) => id));
   const first = [...unsent.value].filter(([id, { question }]) => question.parent_id === null && !known.has(id));
-  return searched.value ? [] : first.map(([id, { question }]) => beginning(id, question.content));
+  return first.map(beginning).sort((one, other) => other.updated_at.localeCompare(one.updated_at));
 });
 
 export const all = computed(() => [...begun.value, ...sessions.value]);
-export const listed = computed(() => all.value.filter((session) => !deleting.value.has(session.id)));
+export const listed = computed(() => {
+  const wanted = searched.value.toLowerCase();
+  const found = begun.value.filter(({ title }) => title.toLowerCase().includes(wanted));
+  return [...found, ...sessions.value].filter((session) => !deleting.value.has(session.id));
+});
 export const removable = computed(() => {
   const [id, last] = [...deleting.value].filter(([, { isUnderWay }]) => !isUnderWay).at(-1) ?? [];
   return id && last ? { id, ...last } : null;
@@ -51,6 +62,9 @@ export const isBegun = (id) => begun.value.some((session) => session.id === id);
 
 /** Whether a question waits in it. @param {string} id */
 export const isUnsent = (id) => unsent.value.get(id)?.status === "failed";
+
+/** @param {string} id */
+export const wasDeleted = (id) => gone.has(id);
 
 /** @param {string} id */
 export const isBeingDeleted = (id) => deleting.value.has(id);
@@ -149,8 +163,19 @@ export function changed() {
  * @param {string} title
  */
 export async function rename(id, title) {
-  sessions.value = sessions.value.map((session) => (session.id === id ? { ...session, title } : session));
-  await trying("Not renamed.", () => api.renameSession(id, title));
+  const before = sessions.value.find((session) => session.id === id)?.title ?? "";
+  const show = (/** @type {string} */ shown) => {
+    sessions.value = sessions.value.map((session) => (session.id === id ? { ...session, title: shown } : session));
+  };
+  show(title);
+  await trying("Not renamed.", async () => {
+    try {
+      await api.renameSession(id, title);
+    } catch (error) {
+      show(before);
+      throw error;
+    }
+  });
   await changed();
 }
 
@@ -180,17 +205,47 @@ async function carryOut(id, keepalive = false) {
   if (!entry) return;
   clearTimeout(entry.timer);
   deleting.value = new Map(deleting.value).set(id, { ...entry, isUnderWay: true });
+  doomed.value = [...new Set([...doomed.value, id])];
   cache.forgetHistory(id);
   if (keepalive) forgetUnsent(id); // nobody will be here to do it
-  await trying("Not deleted.", async () => {
-    await api.deleteSession(id, { keepalive }).catch((error) => {
-      if (!isNotFound(error) && !isBegun(id)) throw error;
-    });
+  const error = await deleteNow(id, keepalive);
+  const failure = isPassing(error) ? "Not deleted yet; it will be tried again." : "Not deleted.";
+  if (error) await trying(failure, () => Promise.reject(error));
+  await changed();
+  if (!doomed.value.includes(id)) stopDeleting(id);
+}
+
+/**
+ * What went wrong, if anything did; if it may go well later, the deletion is kept for then.
+ * @param {string} id
+ * @returns {Promise<unknown>}
+ */
+async function deleteNow(id, keepalive = false) {
+  let failure = null;
+  try {
+    await api.deleteSession(id, { keepalive });
+  } catch (error) {
+    if (!isNotFound(error) && !isBegun(id)) failure = error;
+  }
+  if (failure && isPassing(failure)) {
+    lookSoon();
+    return failure;
+  }
+  if (!failure) {
+    gone.add(id);
     forgetUnsent(id);
     sessions.value = sessions.value.filter((session) => session.id !== id);
-  });
-  await changed();
-  stopDeleting(id);
+  }
+  doomed.value = doomed.value.filter((each) => each !== id);
+  return failure;
+}
+
+/** The server can be reached again: those that it has not heard of. */
+export async function deleteKept() {
+  for (const id of doomed.value) {
+    await deleteNow(id);
+    if (!doomed.value.includes(id)) stopDeleting(id);
+  }
 }
 
 /** A question sent later would begin the chat anew. @param {string} id */
@@ -205,18 +260,17 @@ export function noteUnsent() {
     const asked = new Outbox(browserKeeper, id, KEPT).all();
     return /** @type {const} */ ([id, asked.find(({ status }) => status === "failed") ?? asked[0]]);
   });
-  unsent.value = new Map(waiting);
+  unsent.value = new Map(waiting.filter(([, first]) => first));
 }
 
 /**
- * @param {string} id
- * @param {string} question
+ * @param {[string, Unsent]} first
  * @returns {Session}
  */
-function beginning(id, question) {
-  const now = new Date().toISOString();
-  const title = question.trim().slice(0, TITLE).replace(/\s+/g, " ");
-  return { id, title, created_at: now, updated_at: now, active: [] };
+function beginning([id, { question, at }]) {
+  const asked = new Date(at ?? 0).toISOString();
+  const title = question.content.trim().slice(0, TITLE).replace(/\s+/g, " ");
+  return { id, title, created_at: asked, updated_at: asked, active: [] };
 }
 
 effect(() => {
@@ -227,7 +281,11 @@ cache.sessions().then((kept) => {
   if (kept && !sessions.value.length) sessions.value = kept;
 });
 noteUnsent();
-addEventListener("storage", ({ key }) => key?.startsWith(`${KEPT}outbox:`) && noteUnsent());
+addEventListener("storage", ({ key, newValue }) => {
+  if (!key?.startsWith(`${KEPT}outbox:`)) return;
+  if (newValue) noteUnsent();
+  else refresh().then(noteUnsent); // sent: then it is in the list
+});
 onNote((note) => note === "sessions" && refresh());
 addEventListener("online", refresh);
 document.addEventListener("visibilitychange", refreshIfSeen);

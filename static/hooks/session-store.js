@@ -41,6 +41,7 @@ export class SessionStore {
     this.id = id;
     this.isNew = isNew;
     this.isExpected = isExpected;
+    this.openedAt = Date.now();
     this.asking = new Asking(id, (accepted) => this.accept(accepted));
     this.conversation = new Conversation({
       onMessage: (message) => this.changed(message),
@@ -82,6 +83,8 @@ export class SessionStore {
   // Coming and going.
 
   async open() {
+    const { name } = this.asking.outbox;
+    addEventListener("storage", ({ key }) => key === name && this.asking.reread(), { signal: this.closing.signal });
     if (this.isNew) return this.beNew();
     const kept = await cache.history(this.id);
     if (this.closing.signal.aborted) return;
@@ -152,8 +155,14 @@ export class SessionStore {
     this.beNew();
   }
 
+  /** The server knows of it now: somebody else has begun it. */
+  appear() {
+    if (this.loaded.value === "yes" && this.conversation.cursor === null && !this.deleted.value) this.reload();
+  }
+
   beDeleted() {
     this.deleted.value = true;
+    this.asking.giveUp();
     this.forget();
   }
 
@@ -302,6 +311,7 @@ export class SessionStore {
     if (user_message.parent_id !== null) return this.reload(); // something was said before
     this.conversation.load({ messages: [user_message, { ...message, seenAt: Date.now() }], cursor, has_more: false });
     this.join(cursor);
+    changed();
   }
 
   /** Stop what is being written, and what waits for it. */

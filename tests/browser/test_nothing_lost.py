@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -186,6 +187,20 @@ def test_who_has_to_sign_in_to_ask_is_led_there(person: Person, page: Page) -> N
     assert "Bearer" not in page.content()
 
 
+def test_who_has_signed_in_again_need_not_ask_again(person: Person, page: Page) -> None:
+    problem = {"code": "unauthorized", "status": 401, "title": "Sign in first", "detail": "", "retryable": False}
+    page.route(
+        SENDS,
+        lambda route: route.fulfill(status=401, json=problem) if route.request.method == "POST" else route.continue_(),
+    )
+    person.ask("still wanted", model="echo")
+    expect(page.get_by_label("Question that has not been sent")).to_contain_text("You are signed out.")
+    page.unroute(SENDS)
+    page.reload()  # as the way back from the page to sign in at
+    person.see("still wanted")
+    expect(person.questions).to_have_count(1)
+
+
 def test_who_needs_a_key_is_led_to_where_one_is_given(person: Person, page: Page) -> None:
     refuse_questions(page, "provider_not_configured")
     person.ask("may I?", model="echo")
@@ -259,6 +274,41 @@ def test_a_stop_that_could_not_be_sent_is_sent_later(
     assert page.evaluate("Object.entries(localStorage).find(([name]) => name.endsWith(':stopping'))[1]") == "[]"
     messages = httpx.get(f"{page_server.url}/api/sessions/{person.session}/messages").json()["messages"]
     assert messages[-1]["status"] == "cancelled"
+
+
+def test_a_deletion_that_the_server_has_not_heard_of_is_carried_out_later(
+    at_own_server: Person, own_server: ServerProcess
+) -> None:
+    person, page = at_own_server, at_own_server.page
+    person.ask("to be forgotten", model="echo")
+    person.see("to be forgotten")
+    person.see_the_end()
+    session = f"{own_server.url}/api/sessions/{person.session}"
+    person.until_page_is_kept()
+    own_server.kill()
+    row = page.locator(".session", has_text="to be forgotten")
+    row.hover()
+    row.get_by_title("Delete").click()
+    page.reload()
+    expect(page.get_by_label("Your question")).to_be_visible()
+    expect(row).to_have_count(0)
+    own_server.start()
+    person.until("() => Object.entries(localStorage).find(([name]) => name.endsWith(':deleting'))[1] === '[]'")
+    assert httpx.get(session).status_code == 404
+    expect(row).to_have_count(0)
+
+
+@pytest.mark.parametrize("value", ["nope", "{}", "[]", '[{"key":"k"}]', '{"providers":null}', "5"])
+def test_what_nobody_of_ours_has_kept_breaks_nothing(
+    context: BrowserContext, page_server: ServerProcess, value: str
+) -> None:
+    names = ["outbox:x", "providers", "stopping", "deleting", "leaf:x", "theme"]
+    init = "for (const name of %s) localStorage.setItem(`xionimus:local:${name}`, %s);"
+    context.add_init_script(init % (json.dumps(names), json.dumps(value)))
+    person = Person(context.new_page(), page_server.url)
+    person.ask("all the same", model="echo")
+    person.see("all the same")
+    person.assert_nothing_broke()
 
 
 @pytest.mark.parametrize("network", ["gone", "gone and reloaded", "slow"])

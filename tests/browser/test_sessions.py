@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.person import Person
@@ -313,3 +314,69 @@ def test_the_keyboard_does_it_all(person: Person, page: Page) -> None:
     expect(person.composer).to_be_focused()
     page.keyboard.press("Control+k")
     expect(page.get_by_label("Search chats")).to_be_focused()
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_chat_that_is_deleted_while_its_question_is_on_its_way_stays_deleted(
+    person: Person, page: Page, page_server: ServerProcess, arrives: bool
+) -> None:
+    words = f"changed my mind {uuid.uuid4().hex}"
+    page.clock.install()
+    person.button("New chat").click()
+    held: list[Route] = []
+    page.route(
+        "**/api/sessions/*/messages",
+        lambda route: held.append(route) if route.request.method == "POST" else route.continue_(),
+    )
+    person.ask(words, model="echo")
+    session = person.session
+    row = page.locator(".session.current")
+    expect(row).to_contain_text(words)
+    row.hover()
+    row.get_by_title("Delete").click()
+    with page.expect_response(lambda response: response.request.method == "DELETE"):
+        page.clock.fast_forward(6_000)
+    if arrives:
+        with page.expect_response(lambda response: response.request.method == "DELETE"):
+            held[0].continue_()
+    else:
+        held[0].abort()
+    page.unroute("**/api/sessions/*/messages")
+    page.clock.fast_forward(60_000)
+    page.wait_for_timeout(1_000)
+    expect(page.locator(".session", has_text=words)).to_have_count(0)
+    assert httpx.get(f"{page_server.url}/api/sessions/{session}").status_code == 404
+
+
+def test_who_asks_in_a_chat_that_is_about_to_go_keeps_it(person: Person, page: Page) -> None:
+    person.ask("to go", model="echo")
+    person.see("to go")
+    person.see_the_end()
+    row = page.locator(".session.current")
+    row.hover()
+    row.get_by_title("Delete").click()
+    expect(page.get_by_text("What would you like to know?")).to_be_visible()
+    page.go_back()
+    person.see("to go")
+    person.ask("or not", model="echo")
+    person.see("or not")
+    expect(person.button("Undo")).to_have_count(0)
+    expect(page.locator(".session.current")).to_contain_text("to go")
+    page.wait_for_timeout(6_500)
+    expect(page.get_by_text("This chat has been deleted.")).to_have_count(0)
+
+
+def test_a_title_that_could_not_be_saved_is_not_shown(person: Person, page: Page, page_server: ServerProcess) -> None:
+    session = ask_over_http(page_server, "The right name")
+    person.open(session)
+    page.reload()
+    page.route(
+        "**/api/sessions/*", lambda route: route.abort() if route.request.method == "PATCH" else route.continue_()
+    )
+    row = page.locator(".session.current")
+    row.hover()
+    row.get_by_title("Rename").click()
+    page.get_by_label("Title").fill("Another")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Not renamed.")).to_be_visible()
+    expect(row).to_contain_text("The right name")

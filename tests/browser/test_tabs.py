@@ -94,3 +94,41 @@ def test_chats_being_answered_are_marked_in_the_list(person: Person, page: Page)
     person.see("0060 ")
     person.button("Stop").click()
     expect(page.get_by_label("being answered")).to_have_count(0)
+
+
+def second_tab(person: Person) -> Person:
+    return Person(person.page.context.new_page(), person.url, person.session)
+
+
+def test_a_chat_that_was_new_in_two_tabs_is_read_in_both(person: Person, page: Page) -> None:
+    person.button("New chat").click()
+    other = second_tab(person)
+    expect(other.page.get_by_text("What would you like to know?")).to_be_visible()
+    other.ask("from the other tab", model="echo")
+    person.see("from the other tab", timeout=10_000)
+    expect(person.questions).to_have_count(1)
+    expect(page.get_by_role("heading", level=1)).to_have_text("from the other tab")
+    person.ask("and back", model="echo")
+    other.see("and back")
+    other.assert_nothing_broke()
+
+
+def test_a_question_that_waits_is_the_same_in_both_tabs(person: Person, page: Page, page_server: ServerProcess) -> None:
+    person.ask("begun", model="echo")
+    person.see("begun")
+    person.see_the_end()
+    other = second_tab(person)
+    other.see("begun")
+    refusal = {"code": "invalid", "title": "No", "detail": "Not this.", "status": 422, "retryable": False}
+    page.route(
+        "**/api/sessions/*/messages",
+        lambda route: route.fulfill(status=422, json=refusal) if route.request.method == "POST" else route.continue_(),
+    )
+    person.ask("twice?", model="echo")
+    waiting = other.page.get_by_label("Question that has not been sent")
+    expect(waiting).to_contain_text("Not this.")
+    person.button("Discard").click()
+    expect(waiting).to_have_count(0)
+    messages = httpx.get(f"{page_server.url}/api/sessions/{person.session}/messages").json()["messages"]
+    assert len(messages) == 2
+    other.assert_nothing_broke()
