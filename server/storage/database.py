@@ -255,8 +255,11 @@ def _check(path: Path) -> None:
 
 def damage(path: Path) -> str:
     """What is wrong with the file's contents. Nothing is written, not even what stands in the -wal."""
+    # Where nothing is left beside it, nobody has it open; and to say so leaves no empty -wal behind.
+    is_alone = not any(os.path.exists(f"{path}{suffix}") for suffix in ("-wal", "-journal"))
+    how = "mode=ro&immutable=1" if is_alone else "mode=ro"
     try:
-        with closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?{how}", uri=True)) as connection:
             problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
     except sqlite3.OperationalError:
         raise  # the disk, the rights, a lock

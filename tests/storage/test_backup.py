@@ -16,6 +16,7 @@ import pytest
 
 from tests.serving import ServerProcess, running
 
+LEFT, ENDS = ("x.bak", "xionimus.db.new"), ("-wal", "-shm", "-journal")
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -67,6 +68,8 @@ def test_what_was_backed_up_is_what_is_restored(stored: ServerProcess, end: str)
     assert (page.status_code, page.json()["code"]) == (409, "cursor_reset")
     ask(stored, "first", "third")
     assert titles(stored) == {"first", "second", "third"}
+    litter = {path.name for path in stored.folder.iterdir()} & {f"{name}{end}" for name in LEFT for end in ENDS}
+    assert litter == set()
     [kept] = {path.name for path in stored.folder.glob("xionimus.db.2*") if not path.name.endswith(("-wal", "-shm"))}
     assert kept in told.stdout
     with closing(sqlite3.connect(stored.folder / kept)) as before:
