@@ -118,6 +118,7 @@ export class SessionStore {
         const page = await api.history(this.id, { limit: PAGE });
         if (this.closing.signal.aborted) return;
         this.conversation.load(page);
+        this.missing.value = false;
         this.loaded.value = "yes";
         return this.join(page.cursor);
       } catch (error) {
