@@ -43,13 +43,15 @@ def restore(path: Path, copy: Path) -> Path | None:
     """Put `copy` in the place of the database at `path`; the name under which that is kept, None if there was none."""
     if not copy.exists():
         raise BackupRefused(f"there is no backup at {copy}")
-    if problems := damage(copy):
-        raise BackupRefused(f"{copy} is damaged ({problems}); nothing was changed")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        if problems := damage(copy):
+            raise BackupRefused(f"{copy} is damaged ({problems}); nothing was changed")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         held = lock(path)
     except DatabaseRefused as refused:
         raise BackupRefused(str(refused)) from None
+    except (sqlite3.Error, OSError) as error:
+        raise BackupRefused(f"{copy} cannot be put at {path}: {error}; nothing was changed") from error
     with closing(held):
         new = path.with_name(f"{path.name}.new")
         new.unlink(missing_ok=True)  # of a try that was cut off

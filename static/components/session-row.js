@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { newSession } from "../hooks/app-state.js";
 import { isComposing } from "../hooks/composing.js";
-import { isBegun, isUnsent, remove, rename } from "../hooks/session-list.js";
+import { isBegun, remove, rename } from "../hooks/session-list.js";
+import { isUnsent } from "../hooks/unsent.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 

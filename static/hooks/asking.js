@@ -4,8 +4,9 @@ import { KEPT } from "./kept.js";
 import { once } from "./once.js";
 import { confirmed, signedOut } from "./owner.js";
 import * as preferences from "./preferences.js";
-import { changed, lookSoon, noteUnsent, undoRemove, wasDeleted } from "./session-list.js";
+import { changed, lookSoon, undoRemove, wasDeleted } from "./session-list.js";
 import { trying } from "./trouble.js";
+import { noteUnsent } from "./unsent.js";
 import { wordsFor } from "./words.js";
 
 /** @import { Accepted, Question } from "../client/types.js" */
@@ -61,20 +62,22 @@ export class Asking {
   /** @param {Unsent} unsent */
   async attempt(unsent) {
     this.note({ ...unsent, status: "sending", passing: false, why: undefined, code: undefined });
+    let accepted;
     try {
       const question = { ...unsent.question, api_keys: preferences.keys.value };
-      const accepted = await api.ask(this.session, question, unsent.key);
-      this.forget(unsent.key);
-      if (!wasDeleted(this.session)) return this.onAccepted(accepted);
-      await api.deleteSession(this.session); // it was, while the question was on its way
-      await changed();
+      accepted = await api.ask(this.session, question, unsent.key);
     } catch (error) {
       if (!this.outbox.all().some(({ key }) => key === unsent.key)) return; // taken back meanwhile
       if (isUnauthorized(error)) signedOut.value = true;
       const code = error instanceof ProblemError ? error.code : undefined;
       if (!code) lookSoon();
       this.note({ ...unsent, status: "failed", passing: isPassing(error), why: wordsFor(error), code });
+      return;
     }
+    this.forget(unsent.key);
+    if (!wasDeleted(this.session)) return this.onAccepted(accepted);
+    await trying("Not deleted.", () => api.deleteSession(this.session)); // it was, while the question was on its way
+    await changed();
   }
 
   /**

@@ -1,10 +1,11 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
-import { Outbox, api, browserKeeper, isNotFound, isPassing, isUnauthorized } from "../client/index.js";
+import { api, isNotFound, isPassing, isUnauthorized } from "../client/index.js";
 import { KEPT, cache, kept } from "./kept.js";
 import { onNote, tellTabs } from "./notes.js";
 import { once } from "./once.js";
 import { confirmOwner, signedOut } from "./owner.js";
 import { trying } from "./trouble.js";
+import { forgetUnsent, noteUnsent, unsent } from "./unsent.js";
 
 /** @import { Unsent } from "../client/outbox.js" */
 /** @import { Session } from "../client/types.js" */
@@ -36,9 +37,6 @@ deleting.value = new Map(doomed.value.map((id) => [id, { title: "", timer: 0, wa
 /** Those that were deleted from here: a question that was on its way does not bring them back. @type {Set<string>} */
 const gone = new Set();
 
-/** Sessions with questions that the server has not confirmed, and the first of those. */
-const unsent = signal(/** @type {Map<string, Unsent>} */ (new Map()));
-
 /** Those that the server does not know yet, because it is the first question that waits. */
 const begun = computed(() => {
   const known = new Set(sessions.value.map(({ id }) => id));
@@ -60,11 +58,8 @@ export const removable = computed(() => {
 /** @param {string} id */
 export const isBegun = (id) => begun.value.some((session) => session.id === id);
 
-/** Whether a question waits in it. @param {string} id */
-export const isUnsent = (id) => unsent.value.get(id)?.status === "failed";
-
-/** @param {string} id */
-export const wasDeleted = (id) => gone.has(id);
+/** Also if it is just being: that is not undone any more. @param {string} id */
+export const wasDeleted = (id) => gone.has(id) || Boolean(deleting.value.get(id)?.isUnderWay);
 
 /** @param {string} id */
 export const isBeingDeleted = (id) => deleting.value.has(id);
@@ -209,8 +204,10 @@ async function carryOut(id, keepalive = false) {
   cache.forgetHistory(id);
   if (keepalive) forgetUnsent(id); // nobody will be here to do it
   const error = await deleteNow(id, keepalive);
-  const failure = isPassing(error) ? "Not deleted yet; it will be tried again." : "Not deleted.";
-  if (error) await trying(failure, () => Promise.reject(error));
+  if (error) {
+    const failure = isPassing(error) ? "Not deleted yet; it will be tried again." : "Not deleted.";
+    await trying(failure, () => Promise.reject(error));
+  }
   await changed();
   if (!doomed.value.includes(id)) stopDeleting(id);
 }
@@ -248,21 +245,6 @@ export async function deleteKept() {
   }
 }
 
-/** A question sent later would begin the chat anew. @param {string} id */
-function forgetUnsent(id) {
-  new Outbox(browserKeeper, id, KEPT).keep([]);
-  noteUnsent();
-}
-
-/** Look which questions wait; of one that the server has taken, its session is left in the list until that is read. */
-export function noteUnsent() {
-  const waiting = Outbox.sessions(browserKeeper, KEPT).map((id) => {
-    const asked = new Outbox(browserKeeper, id, KEPT).all();
-    return /** @type {const} */ ([id, asked.find(({ status }) => status === "failed") ?? asked[0]]);
-  });
-  unsent.value = new Map(waiting.filter(([, first]) => first));
-}
-
 /**
  * @param {[string, Unsent]} first
  * @returns {Session}
@@ -280,7 +262,6 @@ effect(() => {
 cache.sessions().then((kept) => {
   if (kept && !sessions.value.length) sessions.value = kept;
 });
-noteUnsent();
 addEventListener("storage", ({ key, newValue }) => {
   if (!key?.startsWith(`${KEPT}outbox:`)) return;
   if (newValue) noteUnsent();

@@ -188,11 +188,7 @@ def test_who_has_to_sign_in_to_ask_is_led_there(person: Person, page: Page) -> N
 
 
 def test_who_has_signed_in_again_need_not_ask_again(person: Person, page: Page) -> None:
-    problem = {"code": "unauthorized", "status": 401, "title": "Sign in first", "detail": "", "retryable": False}
-    page.route(
-        SENDS,
-        lambda route: route.fulfill(status=401, json=problem) if route.request.method == "POST" else route.continue_(),
-    )
+    refuse_questions(page, "unauthorized")
     person.ask("still wanted", model="echo")
     expect(page.get_by_label("Question that has not been sent")).to_contain_text("You are signed out.")
     page.unroute(SENDS)

@@ -120,7 +120,13 @@ def test_only_a_whole_backup_is_restored(stored: ServerProcess, tmp_path: Path) 
         file.seek(40_000)
         file.write(b"\xff" * 20_000)
     (tmp_path / "no.bak").write_text("hello")
-    for name, said in (("x.bak", "x.bak is damaged"), ("no.bak", "no.bak is damaged"), ("gone", "no backup at gone")):
+    (tmp_path / "folder").mkdir()
+    for name, said in (
+        ("x.bak", "x.bak is damaged"),
+        ("no.bak", "no.bak is damaged"),
+        ("gone", "no backup at gone"),
+        ("folder", "folder cannot be put at"),
+    ):
         told = xionimus(stored, "restore", name)
         assert told.returncode == 1
         assert said in told.stderr
