@@ -132,7 +132,9 @@ def shares(samples: Mapping[str, Any]) -> Mapping[str, float]:
     layers: Counter[str] = Counter()
     for stack, count in samples["stacks"]:
         layers[layer_of(stack)] += count
-    everything, all_samples = samples["all"], max(1, layers.total())
+    if not layers:
+        layers[REST] = 1  # a moment can pass without a sample: what it took is still counted
+    everything, all_samples = samples["all"], layers.total()
     found = {name: layers[name] / all_samples * samples["main"] / everything for name in [*LAYERS, REST]}
     # The kernel tells its own time in ticks, so in a moment it may seem to have more than all.
     kernel = min(samples["kernel"] / everything, 1.0)

@@ -42,3 +42,5 @@ def test_shares_are_of_all_cpu_time() -> None:
     found = shares(samples)
     assert (found[DECODING], found[REST], found[THREADS], found[KERNEL]) == (0.5, 0.25, 0.25, 0.25)
     assert shares({**samples, "kernel": 5.0})[KERNEL] == 1
+    unsampled = shares({**samples, "stacks": []})
+    assert (unsampled[REST], unsampled[THREADS]) == (0.75, 0.25)
