@@ -16,6 +16,7 @@ import httpx2
 from server.chat.errors import ProviderError
 from server.providers.errors import MALFORMED, error, event_error, inner, named, number, status_error
 from server.providers.lean_http import LeanClient
+from server.providers.sse_decoder import MAX_EVENT
 
 MAX_ERROR = 65_536  # bytes of an error's body that are read
 ERROR_TIMEOUT = 5.0  # seconds for it
@@ -44,7 +45,8 @@ class Response(Protocol):
 
 
 class HttpClient:
-    """For answers that are plain event streams; anything else raises ProviderError.
+    """For answers that are plain event streams; anything else raises ProviderError, except an answer in the OpenAI
+    format that comes whole: some gateways stream nothing, whatever they are asked.
 
     `name` is the provider's, for the sentences; `connect_timeout` is in seconds. There is no other timeout, since
     whoever waits for an answer knows for how long. Redirects are not followed, because the key would go with them.
@@ -57,9 +59,12 @@ class HttpClient:
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
         """Raises ProviderError, httpx2.HTTPError and InvalidURL."""
         response: Response = await self._http.post(url, headers, body)
-        if not is_event_stream(response):
-            raise await refused(self._name, response)
-        return response
+        if is_event_stream(response):
+            return response
+        said = await read_body(response)
+        if response.status == 200 and isinstance(said, dict) and said.get("choices"):
+            return Whole(response, said)
+        raise refused(self._name, response, said)
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -105,6 +110,23 @@ class ProxiedResponse:
         await self._response.aclose()
 
 
+class Whole:
+    """What has come in one piece, as the stream that was asked for."""
+
+    status = 200
+    over = True
+
+    def __init__(self, response: Response, said: Mapping[str, object]) -> None:
+        self.headers = response.headers
+        self._said = said
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"data: %b\n\ndata: [DONE]\n\n" % json.dumps(self._said).encode()
+
+    async def aclose(self) -> None:
+        """It is over."""
+
+
 def is_event_stream(response: Response) -> bool:
     """Whether it is a plain one. Without compression, a few bytes on the wire cannot become gigabytes here."""
     kinds = [value for name, value in response.headers if name.lower() == b"content-type"]
@@ -116,28 +138,30 @@ def is_plain(response: Response) -> bool:
     return all(value.lower() == b"identity" for name, value in response.headers if name.lower() == b"content-encoding")
 
 
-async def refused(name: str, response: Response) -> ProviderError:
-    """What it means that a response is no event stream; its body is read and closed."""
+async def read_body(response: Response) -> object:
+    """The whole body as JSON, or None if it is something else, too long, too slow or cut short. Closes the response."""
+    # Where an answer may come, it takes the time that it takes, and whoever waits for it knows for how long.
+    longest, timeout = (MAX_EVENT, None) if response.status == 200 else (MAX_ERROR, ERROR_TIMEOUT)
+    read = bytearray()
     try:
-        said = await read_json(response) if is_plain(response) else None
+        if not is_plain(response):
+            return None
+        async with asyncio.timeout(timeout):
+            async for piece in response:
+                read += piece
+                if len(read) > longest:
+                    return None
+        return json.loads(read)
+    except (ValueError, RecursionError, TimeoutError, httpx2.HTTPError):
+        return None
     finally:
         await response.aclose()
+
+
+def refused(name: str, response: Response, said: object) -> ProviderError:
+    """What it means that a response is no event stream; `said` is its body, if that is JSON."""
     if response.status != 200:
         return status_error(name, response.status, httpx2.Headers(list(response.headers)), said)
     # LM Studio answers 200 wherever it is asked: where an error says nothing that is known, the address is wrong.
     meanings = list(named(said)) if isinstance(said, dict) and said.get("error") else []
     return event_error(name, said) if meanings or number(inner(said).get("code")) else error(MALFORMED, name)
-
-
-async def read_json(response: Response) -> object:
-    """The body as JSON, or None if it is something else, too long, too slow or cut short."""
-    read = b""
-    try:
-        async with asyncio.timeout(ERROR_TIMEOUT):
-            async for piece in response:
-                read += piece
-                if len(read) > MAX_ERROR:
-                    return None
-        return json.loads(read)
-    except (ValueError, RecursionError, TimeoutError, httpx2.HTTPError):
-        return None

@@ -185,7 +185,7 @@ class AnswerReader:
             raise error(MALFORMED, self._name) from None
 
     def _choice(self, choice: Mapping[str, Any]) -> list[Delta]:
-        deltas = self._delta(choice.get("delta") or {})
+        deltas = self._delta(choice.get("delta") or choice.get("message") or {})  # the latter where all comes at once
         self._goes_on = self._goes_on or bool(self._finish and deltas)
         reason = choice.get("finish_reason")
         if reason:

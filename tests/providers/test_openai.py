@@ -275,6 +275,8 @@ async def test_an_endless_refusal_is_cut_off() -> None:
         (response(200, {"Content-Type": "text/html"}, b"<html>Log in</html>"), "provider_malformed"),
         (response(200, {"Content-Type": "application/json"}, b'{"choices": []}'), "provider_malformed"),
         (response(200, {"Content-Type": "application/json"}, b"[" * 60_000), "provider_malformed"),
+        (response(200, {"Content-Type": "application/json"}, b'{"choices": [5]}'), "provider_malformed"),
+        (response(200, {"Content-Type": "application/json"}, b" " * (MAX_EVENT + 1)), "provider_malformed"),
         (
             response(200, {"Content-Type": "application/json"}, b'{"error": {"code": 429}}'),
             "provider_rate_limited",
@@ -289,6 +291,23 @@ async def test_an_endless_refusal_is_cut_off() -> None:
 )
 async def test_what_is_no_event_stream_is_refused(reply: bytes, code: str) -> None:
     assert (await failure(reply)).code == code
+
+
+async def test_an_answer_may_come_whole() -> None:
+    message = {"role": "assistant", "content": "Hello ☃", "reasoning_content": "Hm."}
+    said = {
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": "length"}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+    }
+
+    async def late(connection: Connection) -> None:
+        await connection.send(head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}))
+        for piece in ("\n", "\n", json.dumps(said)):  # blank lines until it is there, as DeepSeek and OpenRouter do
+            await connection.send(chunk(piece.encode()))
+        await connection.send(END)
+
+    assert await answer(late) == [Thinking("Hm."), Text("Hello ☃"), Usage(3, 2), Finish("length")]
 
 
 @pytest.mark.parametrize(
