@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.chat import transcript
-from server.chat.errors import Busy, IdempotencyKeyReused, Invalid, Overloaded
+from server.chat.errors import Busy, IdempotencyKeyReused, Invalid, NotFound, Overloaded
 from server.chat.models import Message, title_of
 from server.chat.store import ROOT, Accepted, Idempotency, NewAnswer, NewQuestion
 from server.storage.database import Connection, Row
@@ -122,7 +122,10 @@ def replay(connection: Connection | Transaction, owner: str, known: Idempotency 
         return None
     if row["digest"] != known.digest:
         raise IdempotencyKeyReused("this Idempotency-Key came with another request before; use a new one")
-    message = find(connection, owner, row["message_id"])
+    try:
+        message = find(connection, owner, row["message_id"])
+    except NotFound:
+        raise NotFound("what came with this Idempotency-Key was deleted; use a new one to ask again") from None
     assert message.parent_id is not None
     return Accepted(find(connection, owner, message.parent_id), message, replayed=True)
 

@@ -236,7 +236,10 @@ def _delete_events(stream: Stream, upto: int, transaction: Transaction) -> Curso
 
 
 def _delete_some(stream: Stream, transaction: Transaction) -> bool:
-    """Delete a part of a session, the session itself last; whether there may be more."""
+    """Delete a part of a session, the session itself last; whether there may be more.
+
+    Its idempotency keys expire by themselves: a request that comes once more must not bring it back.
+    """
     if transaction.delete_oldest(stream, END, PURGE_BATCH) is not None:
         return True
     messages = transaction.fetch_all(
@@ -244,8 +247,7 @@ def _delete_some(stream: Stream, transaction: Transaction) -> bool:
         (stream, PURGE_MESSAGES),
     )
     ids = json.dumps([row["id"] for row in messages])
-    for table in ("idempotency", "claims"):
-        transaction.fetch_all(f"DELETE FROM {table} WHERE message_id IN (SELECT value FROM json_each(?))", (ids,))
+    transaction.fetch_all("DELETE FROM claims WHERE message_id IN (SELECT value FROM json_each(?))", (ids,))
     if not messages:
         transaction.fetch_all("DELETE FROM sessions WHERE key = ?", (stream,))
     return bool(messages)
