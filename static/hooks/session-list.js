@@ -1,5 +1,5 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
-import { api, isNotFound, isPassing, isUnauthorized } from "../client/index.js";
+import { Unreachable, api, isNotFound, isPassing, isUnauthorized } from "../client/index.js";
 import { KEPT, cache, kept } from "./kept.js";
 import { onNote, tellTabs } from "./notes.js";
 import { once } from "./once.js";
@@ -21,6 +21,9 @@ const TITLE = 80; // characters of a first question, for as long as the server h
 export const sessions = signal(/** @type {Session[]} */ ([]));
 export const hasMore = signal(false);
 export const searched = signal("");
+
+/** Whether there was an answer when the list was looked at last: a new chat has nothing else to know it from. */
+export const isReached = signal(true);
 
 /**
  * @typedef {{title: string, timer: number, wasInView: boolean, isUnderWay?: boolean}} Deletion
@@ -80,6 +83,7 @@ export async function refresh() {
     const q = searched.value;
     const limit = Math.min(MOST, Math.max(50, sessions.value.length));
     const found = await api.listSessions({ q, limit });
+    isReached.value = true;
     if (turn !== asked) return;
     if (!confirmOwner(found.owner)) return;
     const behind = found.has_more && q === listedFor ? listedBehind(found.sessions) : [];
@@ -93,6 +97,7 @@ export async function refresh() {
     if (answers.value === 1) forgetDeleted();
   } catch (error) {
     // What was read before stays; the connection's own mark says what is wrong.
+    isReached.value = !(error instanceof Unreachable);
     if (isUnauthorized(error)) signedOut.value = true;
   } finally {
     if (turn === asked) timer = window.setTimeout(refreshIfSeen, pause);

@@ -88,6 +88,19 @@ def test_a_killed_server_comes_back_and_so_does_the_page(at_own_server: Person, 
     person.see("0001 ")
 
 
+def test_a_chat_that_has_not_begun_says_that_the_server_is_away(
+    at_own_server: Person, own_server: ServerProcess
+) -> None:
+    badge = at_own_server.page.get_by_title("Connection")
+    expect(badge).to_contain_text("Ready")
+    at_own_server.until_page_is_kept()
+    own_server.kill()
+    at_own_server.page.reload()
+    expect(badge).to_contain_text("Reconnecting", timeout=10_000)
+    own_server.start()
+    expect(badge).to_contain_text("Ready", timeout=20_000)
+
+
 @pytest.mark.parametrize("how", ["cut", "silence"])
 def test_a_lost_network_is_noticed_and_made_up_for(
     context: BrowserContext, own_server: ServerProcess, how: str
