@@ -87,6 +87,7 @@ class ExtraProvider(BaseModel):
     api_key: Key | None = None
     models: tuple[str, ...] = ()
     default_model: str | None = None
+    begins_thinking: bool = False  # its models' templates say <think>, so that their answers only have </think>
 
 
 class TokenHash(BaseModel):

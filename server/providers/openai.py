@@ -49,7 +49,10 @@ BROKEN_OFF = ("error", "abort", "insufficient_system_resource", "network_error")
 
 
 class OpenAIProvider(SDKProvider):
-    """A server that speaks the OpenAI format, under one base URL. The arguments are SDKProvider's."""
+    """A server that speaks the OpenAI format, under one base URL. The arguments are SDKProvider's.
+
+    With `begins_thinking`, every answer begins with reasoning, up to `</think>`.
+    """
 
     asks_for_usage = True
 
@@ -64,6 +67,7 @@ class OpenAIProvider(SDKProvider):
         connect_timeout: float = 10.0,
         models: Sequence[ModelInfo] = (),
         default_model: str | None = None,
+        begins_thinking: bool = False,
     ) -> None:
         super().__init__(
             id=id,
@@ -75,6 +79,7 @@ class OpenAIProvider(SDKProvider):
             models=models,
             default_model=default_model,
         )
+        self._begins_thinking = begins_thinking
 
     def connect(self) -> Vendor:
         from openai import AsyncOpenAI
@@ -107,7 +112,7 @@ class OpenAIProvider(SDKProvider):
         return {"authorization": f"Bearer {key}"} if key else {}
 
     def reader(self) -> AnswerReader:
-        return AnswerReader(self.name)
+        return AnswerReader(self.name, begins_thinking=self._begins_thinking)
 
     def request(self, prompt: Prompt) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -136,7 +141,7 @@ class OpenAIProvider(SDKProvider):
 class AnswerReader:
     """See sdk.Reader."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, begins_thinking: bool = False) -> None:
         self.done = False
         self._name = name
         self._decoder = SSEDecoder()
@@ -145,7 +150,7 @@ class AnswerReader:
         self._goes_on = False  # behind what it calls the finish: it says so with every chunk
         self._has_text = False
         self._refused = False
-        self._thoughts = ThoughtSplitter()
+        self._thoughts = ThoughtSplitter(begun=begins_thinking)
         self._sources = SourceReader()
 
     def feed(self, piece: bytes) -> Iterator[Delta]:

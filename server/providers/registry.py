@@ -170,6 +170,7 @@ def extra_provider(given: ExtraProvider, connect_timeout: float) -> OpenAIProvid
         connect_timeout=connect_timeout,
         models=[ModelInfo(model) for model in given.models],
         default_model=given.default_model or next(iter(given.models), None),
+        begins_thinking=given.begins_thinking,
     )
 
 

@@ -12,9 +12,11 @@ class ThoughtSplitter:
     """Tells the reasoning from the answer, in a text that may begin with `<think>…</think>`, or a blank before it.
 
     The text may be cut anywhere, also inside a tag; no more than a few blanks and the start of a tag are held back.
+    With `begun`, the tag that opens has been said already, in the model's template.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, begun: bool = False) -> None:
+        self._begun = begun
         self._held = ""
         self._thinking: bool | None = None  # None as long as the text may still begin with the tag
 
@@ -31,7 +33,8 @@ class ThoughtSplitter:
     def end(self) -> list[Delta]:
         if not self._held:
             return []
-        return [Thinking(self._held) if self._thinking else Text(self._held)]
+        thinking = self._begun if self._thinking is None else self._thinking
+        return [Thinking(self._held) if thinking else Text(self._held)]
 
     def _begin(self, content: str) -> str:
         text = content.lstrip()
@@ -39,8 +42,9 @@ class ThoughtSplitter:
         if may_be and len(text) < len(OPENING) and OPENING.startswith(text):
             self._held = content
             return ""
-        self._thinking = may_be and text.startswith(OPENING)
-        return text.removeprefix(OPENING) if self._thinking else content
+        opens = may_be and text.startswith(OPENING)
+        self._thinking = opens or self._begun
+        return text.removeprefix(OPENING) if opens else content
 
     def _think(self, content: str) -> list[Delta]:
         thoughts, tag, text = content.partition(CLOSING)

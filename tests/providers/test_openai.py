@@ -11,13 +11,16 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
+from pydantic import HttpUrl
 
 from server.chat.errors import ProviderError
 from server.chat.provider import Delta, Finish, ModelInfo, Prompt, Source, Sources, Text, Thinking, Turn, Usage
 from server.providers import sdk
 from server.providers.http_client import MAX_ERROR
 from server.providers.openai import AnswerReader, OpenAIProvider
+from server.providers.registry import extra_provider
 from server.providers.sse_decoder import MAX_EVENT
+from server.settings import ExtraProvider
 from tests.providers.recordings import OPENAI_FORMAT, Recording, completion
 from tests.providers.wire import (
     END,
@@ -291,6 +294,14 @@ async def test_an_endless_refusal_is_cut_off() -> None:
 )
 async def test_what_is_no_event_stream_is_refused(reply: bytes, code: str) -> None:
     assert (await failure(reply)).code == code
+
+
+async def test_an_answer_may_begin_with_reasoning_that_the_template_has_opened() -> None:
+    thought = events(completion({"content": "Hm.</think>"}))
+    async with WireServer(stream([thought, HELLO, STOP])) as vendor:
+        given = ExtraProvider(id="local", base_url=HttpUrl(vendor.url), begins_thinking=True)
+        async with aclosing(extra_provider(given, connect_timeout=5)) as provider:
+            assert await ask(provider) == [Thinking("Hm."), Text("Hello"), Finish("stop")]
 
 
 async def test_an_answer_may_come_whole() -> None:

@@ -41,6 +41,22 @@ def test_reasoning_is_told_from_the_answer(pieces: list[str], deltas: list[Delta
     assert split(*pieces) == deltas
 
 
+@pytest.mark.parametrize(
+    ("pieces", "thoughts", "text"),
+    [
+        (["Hm", "m.</thi", "nk>b"], "Hmm.", "b"),
+        (["\n", "<think>", "Hm</think>b"], "Hm", "b"),  # it says the tag itself after all
+        (["</think>b</think>"], "", "b</think>"),
+        (["<thi"], "<thi", ""),
+        (["a"], "a", ""),
+    ],
+)
+def test_reasoning_that_the_template_has_begun(pieces: list[str], thoughts: str, text: str) -> None:
+    splitter = ThoughtSplitter(begun=True)
+    deltas = [delta for piece in pieces for delta in splitter.feed(piece)] + splitter.end()
+    assert (said(deltas, Thinking), said(deltas, Text)) == (thoughts, text)
+
+
 @given(
     st.lists(
         st.sampled_from(["<think>", "</think>", "<", "/", "think>", "</thi", "a", " ", " " * 40]), max_size=12
