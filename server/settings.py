@@ -61,6 +61,14 @@ def _origin(value: str) -> str:
     return value.lower()
 
 
+def _base(value: HttpUrl) -> HttpUrl:
+    if value.query or value.fragment or re.search(r"/(chat/completions|messages)/?$", value.path or ""):
+        raise ValueError(
+            "must end before /chat/completions or /v1/messages, and without ?query: http://127.0.0.1:8080/v1"
+        )
+    return value
+
+
 def header_safe(key: SecretStr) -> SecretStr:
     if not all("!" <= character <= "~" for character in key.get_secret_value()):
         raise ValueError("must consist of visible ASCII characters")
@@ -69,6 +77,7 @@ def header_safe(key: SecretStr) -> SecretStr:
 
 Host = Annotated[str, AfterValidator(_host)]
 Origin = Annotated[str, AfterValidator(_origin)]
+BaseUrl = Annotated[HttpUrl, AfterValidator(_base)]
 Key = Annotated[SecretStr, AfterValidator(header_safe)]
 
 
@@ -82,7 +91,7 @@ class ExtraProvider(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: ProviderId
-    base_url: HttpUrl
+    base_url: BaseUrl
     name: str | None = None
     api_key: Key | None = None
     models: tuple[str, ...] = ()
@@ -137,11 +146,11 @@ class Settings(BaseSettings):
     demo_delay: float = Field(default=0.03, ge=0, le=10)
 
     openai_api_key: Key | None = Field(default=None, validation_alias="OPENAI_API_KEY")
-    openai_base_url: HttpUrl | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    openai_base_url: BaseUrl | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
     anthropic_api_key: Key | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
-    anthropic_base_url: HttpUrl | None = Field(default=None, validation_alias="ANTHROPIC_BASE_URL")
+    anthropic_base_url: BaseUrl | None = Field(default=None, validation_alias="ANTHROPIC_BASE_URL")
     perplexity_api_key: Key | None = Field(default=None, validation_alias="PERPLEXITY_API_KEY")
-    perplexity_base_url: HttpUrl | None = Field(default=None, validation_alias="PERPLEXITY_BASE_URL")
+    perplexity_base_url: BaseUrl | None = Field(default=None, validation_alias="PERPLEXITY_BASE_URL")
 
     # How long a provider may take. Seconds.
     connect_timeout: Seconds = 10.0
