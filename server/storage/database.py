@@ -41,7 +41,8 @@ class _Tuned(sqlite3.Connection):
         super().__init__(*args, **kwargs)
         self.row_factory = sqlite3.Row
         # FULL: a commit is on the disk when it is acknowledged; only then does a reader see it.
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -16000"):
+        # What was deleted is overwritten, however SQLite was built.
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -16000", "secure_delete = ON"):
             self.execute(f"PRAGMA {pragma}")
         # SQLite's own LOWER and LIKE know no case but that of ASCII.
         self.create_function("lowered", 1, lowered, deterministic=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from server.chat.errors import Invalid, NotFound
 from server.storage import store as storing
 from server.streaming.events import Cursor
 from server.streaming.log import CursorReset, UnknownStream
-from tests.storage.kept import NOON, OWNER, Kept, said, types
+from tests.storage.kept import NOON, OWNER, Kept, keep, said, types
 from tests.streaming.following import Collector, following
 
 pytestmark = pytest.mark.anyio
@@ -154,6 +155,22 @@ async def test_its_id_can_be_used_again_and_old_cursors_cannot(kept: Kept) -> No
         with pytest.raises(CursorReset):
             await kept.log.read(new.stream, cursor)
     assert len((await kept.store.history(OWNER, "s", None, 10)).messages) == 4
+
+
+async def test_what_was_deleted_is_not_in_the_file_any_more(path: Path) -> None:
+    asked, said = ("zxq" * 700 + end for end in "?!")  # more than a page of the file
+    async with keep(path) as kept:
+        await kept.answer(asked, said)
+        await kept.store.index()
+    assert asked in text_in(path)
+    async with keep(path) as kept:
+        stream, _ = await kept.store.hide_session(OWNER, "s")
+        await kept.store.purge_session(stream)
+    assert "zxqzxq" not in text_in(path)
+
+
+def text_in(path: Path) -> str:
+    return path.read_bytes().decode("latin-1")
 
 
 async def test_a_request_that_comes_once_more_does_not_bring_it_back(kept: Kept) -> None:
