@@ -16,11 +16,13 @@ import httpx2
 from server.chat.errors import ProviderError
 from server.providers.errors import MALFORMED, error, event_error, inner, named, number, status_error
 from server.providers.lean_http import LeanClient
-from server.providers.sse_decoder import MAX_EVENT
+from server.providers.sse_decoder import BOM, MAX_EVENT
 
 MAX_ERROR = 65_536  # bytes of an error's body that are read
 ERROR_TIMEOUT = 5.0  # seconds for it
 EVENT_STREAM = b"text/event-stream"
+FIELDS = (b"event:", b"data:", b"id:", b":")  # what a stream of events begins with, the longest first
+BLANKS = b" \r\n" + BOM
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -45,8 +47,8 @@ class Response(Protocol):
 
 
 class HttpClient:
-    """For answers that are plain event streams; anything else raises ProviderError, except an answer in the OpenAI
-    format that comes whole: some gateways stream nothing, whatever they are asked.
+    """For answers that are plain event streams, whatever they are called, and for one in the OpenAI format that comes
+    whole: some gateways stream nothing, whatever they are asked. Anything else raises ProviderError.
 
     `name` is the provider's, for the sentences; `connect_timeout` is in seconds. There is no other timeout, since
     whoever waits for an answer knows for how long. Redirects are not followed, because the key would go with them.
@@ -60,6 +62,9 @@ class HttpClient:
         """Raises ProviderError, httpx2.HTTPError and InvalidURL."""
         response: Response = await self._http.post(url, headers, body)
         if is_event_stream(response):
+            return response
+        response = Begun(response)
+        if response.status == 200 and is_plain(response) and await response.looks_like_events():
             return response
         said = await read_body(response)
         if response.status == 200 and isinstance(said, dict) and said.get("choices"):
@@ -105,6 +110,40 @@ class ProxiedResponse:
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._response.aiter_raw()
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+class Begun:
+    """One whose first bytes can be looked at.
+
+    RamaLama calls its streams text/plain, LitServe x-ndjson, some gateways in front of vLLM application/json.
+    """
+
+    def __init__(self, response: Response) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._response = response
+        self._pieces = aiter(response)
+        self._begin = b""
+
+    @property
+    def over(self) -> bool:
+        return self._response.over
+
+    async def looks_like_events(self) -> bool:
+        async for piece in self._pieces:
+            self._begin += piece
+            begin = self._begin.lstrip(BLANKS)
+            if len(begin) >= len(FIELDS[0]) or len(self._begin) > MAX_ERROR:
+                return begin.startswith(FIELDS)
+        return False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._begin
+        async for piece in self._pieces:
+            yield piece
 
     async def aclose(self) -> None:
         await self._response.aclose()

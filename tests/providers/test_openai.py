@@ -304,6 +304,13 @@ async def test_an_answer_may_begin_with_reasoning_that_the_template_has_opened()
             assert await ask(provider) == [Thinking("Hm."), Text("Hello"), Finish("stop")]
 
 
+@pytest.mark.parametrize("begin", [b"", b"\n\n", b": hello\n\n", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("kind", ["text/plain; charset=utf-8", "application/x-ndjson", "application/json"])
+async def test_a_stream_may_be_called_something_else(kind: str, begin: bytes) -> None:
+    pieces = [*cut(begin + HELLO, 1), STOP]
+    assert await answer(stream(pieces, {"Content-Type": kind})) == [Text("Hello"), Finish("stop")]
+
+
 async def test_an_answer_may_come_whole() -> None:
     message = {"role": "assistant", "content": "Hello ☃", "reasoning_content": "Hm."}
     said = {
