@@ -210,7 +210,7 @@ class Application:
             )
             for route in routes_of(part)
         ]
-        return Starlette(
+        starlette = Starlette(
             routes=[
                 *described,
                 *sockets.routes(),
@@ -222,6 +222,9 @@ class Application:
             exception_handlers=errors.handlers(),
             lifespan=self._lifespan,
         )
+        # To a whole address, and that of a server behind TLS may well begin with http.
+        starlette.router.redirect_slashes = False
+        return starlette
 
     def _gate(self) -> Gate:
         settings = self.settings

@@ -79,7 +79,7 @@ def test_a_socket_is_described_with_its_frames(document: Json) -> None:
     names = [each["$ref"].rpartition("/")[2] for each in frames["client"]]
     assert names == ["ChatFrame", "CancelFrame", "PingFrame"]
     told = [each["$ref"].rpartition("/")[2] for each in frames["server"]]
-    assert told == ["Event", "PongFrame", "RefusalFrame"]
+    assert told == ["Event", "PongFrame", "AcceptedFrame", "RefusalFrame"]
     assert {*names, *told} <= document["components"]["schemas"].keys()
     assert {each["name"] for each in operations(document)["GET", "/ws/probe"]["parameters"]} == {"ticks", "interval"}
 

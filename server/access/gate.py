@@ -8,6 +8,7 @@ and would come after some of the answers.
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Awaitable
 from functools import partial
@@ -26,7 +27,7 @@ from server.access.limits import CallerLimits, place_of
 from server.access.origins import Origins
 from server.access.tickets import Tickets
 from server.access.tokens import Tokens
-from server.api.errors import PROBLEM_KEY, ProblemError, problem_of, respond
+from server.api.errors import PROBLEM_KEY, ProblemError, path_of, problem_of, respond
 from server.api.requests import COUNT_KEY, OWNER_KEY
 from server.streaming.events import encode
 from server.transports.websocket import CloseCode
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 LOCAL = "local"  # without tokens, whoever reaches the server is one person
 OPEN = frozenset({"/healthz", sign_in.PATH})
+CANCEL = re.compile(r"/api/messages/[^/]+/cancel")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
 
@@ -61,7 +63,7 @@ class Gate:
             owner = scope[OWNER_KEY] = self._owner(scope, visit.headers)
             limited = self._limited(scope, owner)
             scope[COUNT_KEY] = partial(self._limits.count, limited)
-            with self._limits.within(limited):
+            with self._limits.within(limited, stops=bool(CANCEL.fullmatch(scope["path"]))):
                 if owner is None and scope["path"] not in OPEN:
                     raise ProblemError("unauthorized", "send your token as `Authorization: Bearer TOKEN`, or sign in")
                 await self._app(scope, receive, visit.send)
@@ -151,7 +153,7 @@ class Visit:
         message["headers"] = [*message.get("headers", ()), *defaults, *shared, request_id]
 
     async def refuse(self, refused: ProblemError, receive: Receive) -> None:
-        told = problem_of(refused, self._scope["path"])
+        told = problem_of(refused, path_of(self._scope))
         self._refused.update(told)
         if self._scope["type"] == "http":
             await self._answer(refused, told["status"])(self._scope, receive, self.send)
@@ -165,7 +167,7 @@ class Visit:
         if refused.code == "unauthorized" and navigates:
             return sign_in.redirect_to_page(self._scope["path"])
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-        return respond(problem_of(refused, self._scope["path"]), headers)
+        return respond(problem_of(refused, path_of(self._scope)), headers)
 
     async def _accept_and_close(self, code: str, told: str, receive: Receive) -> None:
         # A browser learns a close code, but never the status of a refused handshake.

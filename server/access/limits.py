@@ -29,14 +29,17 @@ class CallerLimits:
         self._streams = streams
         self._open: Counter[str] = Counter()
 
-    def within(self, caller: str | None) -> AbstractContextManager[None]:
-        """While a request of `caller` (None: no limits) is served. Raises ProblemError on entering."""
-        return _UNLIMITED if caller is None else self._within(caller)
+    def within(self, caller: str | None, *, stops: bool = False) -> AbstractContextManager[None]:
+        """While a request of `caller` (None: no limits) is served. Raises ProblemError on entering.
+
+        One that `stops` an answer needs no place: whoever has none left must not have to pay on.
+        """
+        return _UNLIMITED if caller is None else self._within(caller, stops)
 
     @contextmanager
-    def _within(self, caller: str) -> Iterator[None]:
+    def _within(self, caller: str, stops: bool) -> Iterator[None]:
         self.count(caller)
-        if self._open[caller] >= self._streams:
+        if self._open[caller] >= self._streams and not stops:
             raise ProblemError(
                 "too_many_streams",
                 f"{self._streams} requests of yours are open already; close one",

@@ -11,10 +11,10 @@ from urllib.parse import quote
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
-from starlette.types import ExceptionHandler
+from starlette.types import ExceptionHandler, Scope
 
 from server.chat.errors import Busy, ChatError, Invalid
 from server.chat.problems import KINDS, problem
@@ -79,9 +79,9 @@ def problem_of(error: Exception, instance: str | None = None) -> dict[str, Any]:
     return problem("internal", "the server made a mistake; it is in its log", instance=instance)
 
 
-def path_of(connection: HTTPConnection) -> str:
-    """The path as a URI reference. Not `connection.url.path`: that has lost what no URL can hold."""
-    return quote(connection.scope["path"])
+def path_of(scope: Scope) -> str:
+    """The path as a URI reference. Not that of Starlette's `url`: it has lost what no URL can hold."""
+    return quote(scope["path"])
 
 
 def respond(told: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
@@ -109,7 +109,7 @@ async def _handle(request: Any, error: Exception) -> Response:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if "Allow" in headers:
         headers["Allow"] = _allowed(request) or headers["Allow"]
-    told = problem_of(error, path_of(request))
+    told = problem_of(error, path_of(request.scope))
     request.scope.get(PROBLEM_KEY, {}).update(told)
     return respond(told, headers)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from server.api.schemas import Message, Problem, Source, Timings, Usage
+from server.api.schemas import Accepted, Message, Problem, Source, Timings, Usage
 
 
 class _Event(BaseModel):
@@ -158,6 +158,13 @@ class PongFrame(BaseModel):
 
     type: Literal["pong"]
     timestamp: str
+
+
+class AcceptedFrame(Accepted):
+    """The answer to a question that was taken before; no event of the log."""
+
+    type: Literal["accepted"]
+    client_id: str = Field(description="What the sender of the question called it.")
 
 
 class RefusalFrame(BaseModel):

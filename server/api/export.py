@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from server.chat.errors import ChatError
 from server.chat.models import History, Message, Session
 from server.chat.service import ChatService
+
+logger = logging.getLogger(__name__)
 
 PAGE = 50  # messages
 MAX_NAME = 80  # characters
@@ -34,8 +39,16 @@ async def as_markdown(service: ChatService, owner: str, session: Session) -> Par
     return _around(f"# {session.title or session.id}".encode(), pages, b"", b"\n")
 
 
+class Download(StreamingResponse):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except ChatError as error:  # without its last piece: whoever reads it sees that it was cut
+            logger.warning("an export ended early: %s", error)
+
+
 def response(parts: Parts, media_type: str, headers: Mapping[str, str]) -> Response:
-    return StreamingResponse(parts, media_type=media_type, headers=headers)
+    return Download(parts, media_type=media_type, headers=headers)
 
 
 def disposition(session: Session, suffix: str) -> str:

@@ -77,12 +77,12 @@ class MessagesAPI:
     )
     async def send(self, request: Request) -> Response:
         session_id = schemas.InSession.model_validate(request.path_params).session_id
-        key = idempotency_key(request)
+        key, cursor = idempotency_key(request), cursor_in(request)
         query = read_query(request, schemas.SendQuery)
         body = await read_body(request, schemas.SendBody, self._max_body)
         question = Question(session_id, body.content, body.parent_id)
         accepted = await self._service.ask(owner_of(request), question, body.how(key))
-        return await self._answer(request, query, accepted)
+        return await self._answer(request, query, accepted, cursor)
 
     @operation(
         Operation(
@@ -103,11 +103,11 @@ class MessagesAPI:
         )
     )
     async def regenerate(self, request: Request) -> Response:
-        key = idempotency_key(request)
+        key, cursor = idempotency_key(request), cursor_in(request)
         query = read_query(request, schemas.SendQuery)
         body = await read_body(request, schemas.RegenerateBody, self._max_body)
         accepted = await self._service.ask_again(owner_of(request), request.path_params["message_id"], body.how(key))
-        return await self._answer(request, query, accepted)
+        return await self._answer(request, query, accepted, cursor)
 
     @operation(
         Operation(
@@ -153,27 +153,20 @@ class MessagesAPI:
         reader = await self._service.read_message(owner_of(request), message_id, cursor_in(request))
         return await self._logs.follow(request, reader)
 
-    async def _answer(self, request: Request, query: schemas.SendQuery, accepted: Accepted) -> Response:
+    async def _answer(
+        self, request: Request, query: schemas.SendQuery, accepted: Accepted, cursor: str | None
+    ) -> Response:
         message = accepted.answer
-        stream_url = f"/api/messages/{message.id}/events"
-        headers = {"Location": stream_url}
+        headers = {"Location": schemas.stream_url(message.id)}
         form = wanted_format(request, query.format, "json")
         if form != "json":
-            # Who asks the same again, by its Idempotency-Key, may have read a part of it, or all.
-            reader = self._service.read_answer(message, cursor_in(request) if accepted.replayed else None)
-            if accepted.replayed and await reader.exhausted():
-                return Response(status_code=204, headers=headers)
-            return self._logs.stream(form, reader, headers)
+            if accepted.replayed:  # who asks the same again may have read a part of it, or all
+                return await self._logs.go_on(form, self._service.read_answer(message, cursor), headers)
+            return self._logs.stream(form, self._service.read_answer(message, None), headers)
         if query.wait and await unless_gone(request.receive, self._service.ended(message.id, query.wait)):
             finished = await self._service.message(owner_of(request), message.id)
             return JSONResponse(finished.message.public(), headers=headers)
-        told: dict[str, Any] = {
-            "user_message": accepted.question.public(),
-            "message": message.public(),
-            "stream_url": stream_url,
-            "cursor": str(message.after),
-        }
-        return JSONResponse(told, 202, headers=headers)
+        return JSONResponse(schemas.accepted(accepted), 202, headers=headers)
 
 
 def _at(found: MessageAt) -> dict[str, Any]:

@@ -30,16 +30,28 @@ class LogResponses:
         query = read_query(request, EventsQuery)
         form = wanted_format(request, query.format, "sse")
         if form == "json":
-            return await long_poll.respond(request.receive, reader, self.connections, query.wait)
+            wait = 0 if request.method == "HEAD" else query.wait  # nothing would come of it
+            return await long_poll.respond(request.receive, reader, self.connections, wait)
         if form == "text" and reader.target.message is None:
             raise ProblemError("bad_request", "text is the form of one answer; read a message, not a session")
+        return await self.go_on(form, reader, pings=query.heartbeat == "event")
+
+    async def go_on(
+        self, form: Format, reader: Reader, headers: dict[str, str] | None = None, pings: bool = False
+    ) -> Response:
+        """The rest, for a client that may have read a part of it, or all. Raises CursorReset where the form has no
+        word for it.
+        """
         _, _, reset = await reader.open()
         if await reader.exhausted():
-            return Response(status_code=204)
+            return Response(status_code=204, headers=headers)
+        if form != "text" or reset is None:
+            return self.stream(form, reader, headers, pings)
         message = reader.target.message
-        if form == "text" and message and message.status == "completed" and reset and reset.reason == "expired":
-            return Response(message.content, media_type=text.MEDIA_TYPE)  # its events are gone, its text is not
-        return self.stream(form, reader, pings=query.heartbeat == "event")
+        if message and message.status in ("completed", "cancelled") and reader.from_first:
+            # Its events are gone, its text is not.
+            return Response(message.content, media_type=text.MEDIA_TYPE, headers=headers)
+        raise reset
 
     def stream(
         self, form: Format, reader: Reader, headers: dict[str, str] | None = None, pings: bool = False

@@ -10,6 +10,8 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from server.api.errors import ProblemError
 from server.api.schemas import IDEMPOTENCY_KEY
+from server.chat.reading import EVERYTHING
+from server.streaming.events import Cursor
 
 Shape = TypeVar("Shape", bound=BaseModel)
 Format = Literal["sse", "ndjson", "json", "text"]
@@ -77,12 +79,15 @@ def read_query(connection: HTTPConnection, shape: type[Shape]) -> Shape:
 
 def cursor_in(connection: HTTPConnection) -> str | None:
     """The cursor that the client sent, wherever it may stand; the header goes first: a browser sets it when it
-    comes back to an address that may still have an older one in its query.
+    comes back to an address that may still have an older one in its query. Raises BadCursor.
     """
-    header = connection.headers.get("last-event-id")
-    if header is not None:
-        return header
-    return next((connection.query_params[name] for name in CURSOR_PARAMETERS if name in connection.query_params), None)
+    query = connection.query_params
+    cursor = connection.headers.get("last-event-id")
+    if cursor is None:
+        cursor = next((query[name] for name in CURSOR_PARAMETERS if name in query), None)
+    if cursor is not None and cursor != EVERYTHING:
+        Cursor.parse(cursor)
+    return cursor
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -101,7 +106,7 @@ def wanted_format(request: Request, asked: Format | None, default: Format) -> Fo
     if asked is not None:
         return asked
     ranges = []
-    for place, part in enumerate(request.headers.get("accept", "").split(",")):
+    for place, part in enumerate(",".join(request.headers.getlist("accept")).split(",")):
         media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
         weight = next((_weight(each[2:]) for each in parameters if each.startswith("q=")), 1.0)
         ranges.append((-weight, place, media_type))

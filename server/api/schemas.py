@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from server.chat.models import OnBusy, Options
 from server.chat.service import How
+from server.chat.store import Accepted as Taken
 from server.settings import header_safe
 
 SESSION_ID = r"^[A-Za-z0-9_-]{1,64}$"
@@ -30,13 +31,18 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 Content = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_CONTENT),
     AfterValidator(_no_nul),
     AfterValidator(_not_blank),
 ]
-Title = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_no_nul)]
+Line = Annotated[str, StringConstraints(max_length=200), AfterValidator(_no_nul), AfterValidator(_one_line)]
+Title = Annotated[Line, AfterValidator(_not_blank)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
 Key = Annotated[SecretStr, Field(min_length=1, max_length=1_000)]
 SessionId = Annotated[str, StringConstraints(pattern=SESSION_ID)]
@@ -114,7 +120,7 @@ class RegenerateBody(HowBody):
 
 class CreateSessionBody(Body):
     id: SessionId | None = Field(default=None, description="Chosen by the server if null.")
-    title: Annotated[str, StringConstraints(max_length=200), AfterValidator(_no_nul)] = ""
+    title: Line = ""
 
 
 class RenameSessionBody(Body):
@@ -266,6 +272,21 @@ class Accepted(BaseModel):
     message: Message
     stream_url: str
     cursor: str = Field(description="The place in the session's log that the answer's events come after.")
+
+
+def accepted(told: Taken) -> dict[str, Any]:
+    """Accepted, as JSON."""
+    message = told.answer
+    return {
+        "user_message": told.question.public(),
+        "message": message.public(),
+        "stream_url": stream_url(message.id),
+        "cursor": str(message.after),
+    }
+
+
+def stream_url(message_id: str) -> str:
+    return f"/api/messages/{message_id}/events"
 
 
 class Ticket(BaseModel):

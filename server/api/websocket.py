@@ -55,7 +55,7 @@ class WebSocketAPI:
             problems=("upgrade_required",),
             frames=Frames(
                 (schemas.ChatFrame, schemas.CancelFrame, schemas.PingFrame),
-                (event_schemas.Event, event_schemas.PongFrame, event_schemas.RefusalFrame),
+                (event_schemas.Event, event_schemas.PongFrame, event_schemas.AcceptedFrame, event_schemas.RefusalFrame),
             ),
         )
     )
@@ -142,10 +142,14 @@ class WebSocketAPI:
     async def _ask(self, websocket: WebSocket, session_id: str, frame: schemas.ChatFrame) -> None:
         question = Question(session_id, frame.content, frame.parent_id, frame.client_id)
         try:
-            await self._service.ask(owner_of(websocket), question, frame.how(frame.client_id))
+            accepted = await self._service.ask(owner_of(websocket), question, frame.how(frame.client_id))
         except ChatError as error:
             # With its id: the client may have asked several things.
             await _tell_problem(websocket, error, frame.client_id)
+            return
+        if accepted.replayed:  # its `posted` was told before, maybe to nobody who still listens
+            told = {"client_id": frame.client_id, **schemas.accepted(accepted)}
+            await websocket.send_text(encode({"type": "accepted", **told}))
 
     async def _cancel(self, owner: str, session_id: str, message_id: str) -> None:
         found = await self._service.find(owner, message_id)
@@ -157,7 +161,7 @@ class WebSocketAPI:
 def upgrade_required(request: Request) -> Response:
     """To a plain request, where only a WebSocket can be had (RFC 9110, section 15.5.22)."""
     detail = "a proxy on the way may have dropped the upgrade; read /api/sessions/{id}/events instead"
-    told = problem_of(ProblemError("upgrade_required", detail), path_of(request))
+    told = problem_of(ProblemError("upgrade_required", detail), path_of(request.scope))
     return respond(told, {"Upgrade": "websocket", "Connection": "upgrade"})
 
 
@@ -165,7 +169,7 @@ def nowhere() -> WebSocketRoute:
     """For every other address. Starlette would refuse without a word, and a folder of files fail."""
 
     async def refuse(websocket: WebSocket) -> None:
-        told = problem_of(ProblemError("not_found", "there is no WebSocket at this address"), path_of(websocket))
+        told = problem_of(ProblemError("not_found", "there is no WebSocket at this address"), path_of(websocket.scope))
         await websocket.send_denial_response(respond(told))
 
     return WebSocketRoute("/{path:path}", refuse)
@@ -173,7 +177,7 @@ def nowhere() -> WebSocketRoute:
 
 async def _tell_problem(websocket: WebSocket, error: Exception, client_id: str | None = None) -> None:
     echo = {"client_id": client_id} if client_id else {}
-    told: dict[str, Any] = {"type": "error", "problem": problem_of(error, path_of(websocket)), **echo}
+    told: dict[str, Any] = {"type": "error", "problem": problem_of(error, path_of(websocket.scope)), **echo}
     with suppress(*GONE):
         await websocket.send_text(encode(told))
 

@@ -99,6 +99,11 @@ class Reader:
         self._client: Client | None = None
         self._opened: tuple[Span, Cursor, CursorReset | None] | None = None
 
+    @property
+    def from_first(self) -> bool:
+        """Whether the client has read nothing yet, by its own word."""
+        return self._after is None
+
     def cut(self, reason: CutReason) -> None:
         """End `run` with Cut, or `page` with what there is, soon."""
         self._cut = reason

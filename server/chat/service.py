@@ -138,7 +138,8 @@ class ChatService:
 
         What `how` leaves open is as it was. Raises NotFound, and what `ask` raises.
         """
-        known = _idempotency("ask_again", {"message_id": message_id}, how)
+        # What is not said is as it was, and what is said may be the default: not the same.
+        known = _idempotency("ask_again", {"message_id": message_id, "says": sorted(how.options)}, how)
         earlier = await self._store.find(owner, message_id)
         if earlier.role == "assistant":
             how = _as_before(earlier, how)

@@ -157,6 +157,10 @@ def test_a_session_id_that_does_not_fit(caller: Caller, session_id: str) -> None
     assert_problem(caller.http.patch(path, json={"title": "x"}), 404, "not_found")
 
 
+def test_nobody_is_led_to_another_address(caller: Caller) -> None:
+    assert_problem(caller.http.get("/api/sessions/"), 404, "not_found")
+
+
 @pytest.mark.parametrize("message_id", ["x" * 200, "two words", "ä", "a%00b", "%ED%A0%80", "-1", "1", "'"])
 def test_a_message_id_that_does_not_fit_is_not_found(caller: Caller, message_id: str) -> None:
     path = f"/api/messages/{message_id}"

@@ -84,8 +84,8 @@ def shortened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Conver
     """A conversation of which the first answer is kept no longer, and a cursor into what is gone."""
     with running(tmp_path_factory.mktemp("shortened"), XIONIMUS_RETENTION="0") as process:
         with Caller(process) as caller:
-            caller.answer("cursors", "first answer")
-            gone = caller.log("cursors")[1]["id"]
+            caller.answer("cursors", "first answer", headers={"Idempotency-Key": "first"})
+            gone = caller.log("cursors")[2]["id"]
         process.kill()
         process.start()
         with Caller(process) as caller:
@@ -159,9 +159,10 @@ def test_a_websocket_is_reset_and_goes_on_from_the_oldest(told: Conversation, re
     assert [next(frames) for _ in told.events] == told.events
 
 
-def test_text_has_no_word_for_a_reset_and_breaks_off(told: Conversation) -> None:
-    with pytest.raises(httpx.RemoteProtocolError):
-        told.caller.http.get(told.answer(1), params={"format": "text", "after": wrong(told)["epoch"]})
+@pytest.mark.parametrize("reason", ["ahead", "epoch"])
+def test_text_has_no_word_for_a_reset_and_is_refused(told: Conversation, reason: str) -> None:
+    asked = {"format": "text", "after": wrong(told)[reason]}
+    assert assert_problem(told.caller.http.get(told.answer(1), params=asked), 409, "cursor_reset")["reason"] == reason
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -182,6 +183,15 @@ def test_the_text_of_an_answer_outlives_its_events(shortened: tuple[Conversation
         read = told.caller.http.get(f"/api/messages/{message['id']}/events", params={"format": "text"})
         assert (read.status_code, read.text) == (200, message["content"])
         assert read.headers["content-type"] == "text/plain; charset=utf-8"
+    again = told.caller.send("cursors", "first answer", params={"format": "text"}, headers={"Idempotency-Key": "first"})
+    assert (again.status_code, again.text) == (200, messages[1]["content"])
+
+
+def test_a_part_of_a_text_is_not_made_up_for_with_all_of_it(shortened: tuple[Conversation, str]) -> None:
+    told, gone = shortened
+    [_, first, *_] = told.caller.http.get("/api/sessions/cursors/messages").json()["messages"]
+    read = told.caller.http.get(f"/api/messages/{first['id']}/events", params={"format": "text", "after": gone})
+    assert assert_problem(read, 409, "cursor_reset")["reason"] == "expired"
 
 
 @pytest.mark.parametrize("form", FORMS)

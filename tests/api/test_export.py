@@ -97,6 +97,28 @@ async def test_a_long_one_is_sent_a_page_at_a_time(tmp_path: Path, monkeypatch: 
     assert b"".join(sent) == expected
 
 
+async def test_one_that_is_deleted_meanwhile_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "PAGE", 2)
+    async with chatting(tmp_path / "x.db", Scripted(*[answering("x")] * 3)) as chat:
+        for _ in range(3):
+            await chat.end(await chat.ask("y"))
+        session = await chat.service.session(OWNER, "s")
+        response = export.response(await export.as_json(chat.service, OWNER, session), "application/json", {})
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            raise AssertionError("nothing is asked of the client")
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+            if len(sent) == 3:
+                await chat.service.delete_session(OWNER, "s")
+
+        await response({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+    assert len(sent) == 3
+    assert sent[-1]["more_body"]
+
+
 async def test_what_grows_meanwhile_pushes_nothing_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "PAGE", 4)
     async with chatting(tmp_path / "x.db", Scripted(answering("a"))) as chat:

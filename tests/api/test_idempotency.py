@@ -62,6 +62,13 @@ def test_a_place_means_nothing_where_something_new_is_asked(caller: Caller, sess
     assert text_of(ndjson_events(asked.content)) == "one"
 
 
+def test_what_is_no_place_is_refused_before_anything_is_asked(caller: Caller, session_id: str) -> None:
+    for form in ("json", "sse"):
+        asked = caller.send(session_id, params={"format": form}, headers={"Last-Event-ID": "garbage"})
+        assert_problem(asked, 400, "bad_cursor")
+    assert_problem(caller.http.get(f"/api/sessions/{session_id}"), 404, "not_found")
+
+
 def test_fifty_at_once_are_one_answer(caller: Caller, session_id: str) -> None:
     def ask(number: int) -> str:
         form = ["json", "sse", "ndjson", "text"][number % 4]
@@ -107,6 +114,14 @@ def test_regenerating_twice_with_one_key_is_one_more_answer(caller: Caller, sess
     }
     assert len(ids) == 1
     assert len(caller.history(session_id)["messages"]) == 3
+
+
+def test_what_is_as_before_is_not_what_is_taken_back(caller: Caller, session_id: str) -> None:
+    first = caller.answer(session_id, "one two three", max_tokens=1)
+    path = f"/api/messages/{first['id']}/regenerate"
+    assert caller.http.post(path, **keyed(session_id)).status_code == 202
+    again = caller.http.post(path, json={"max_tokens": None}, **keyed(session_id))
+    assert_problem(again, 422, "idempotency_key_reused")
 
 
 @pytest.mark.parametrize("key", ["", "a b", "a/b", "ä", "k" * 129])

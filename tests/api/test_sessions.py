@@ -23,6 +23,8 @@ def test_a_session_is_created_read_renamed_and_deleted(caller: Caller, session_i
     assert caller.http.get(path).json() == created.json()
     assert caller.http.patch(path, json={"title": "Two"}).json()["title"] == "Two"
     assert caller.http.get(path).json()["title"] == "Two"
+    assert caller.http.patch(path, json={"title": " a\n b "}).json()["title"] == "a b"
+    assert_problem(caller.http.patch(path, json={"title": " \n"}), 422, "invalid")
     assert caller.http.delete(path).status_code == 204
     for gone in (caller.http.get(path), caller.http.delete(path), caller.http.patch(path, json={"title": "x"})):
         assert_problem(gone, 404, "not_found")

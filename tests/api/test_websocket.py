@@ -63,9 +63,10 @@ def test_the_client_id_is_echoed_and_is_the_idempotency_key(caller: Caller, sess
         ask(socket, client_id=session_id)
         events = until(socket, "complete")
         ask(socket, client_id=session_id)
-        socket.send_json({"type": "ping"})
-        assert [event["type"] for event in until(socket, "pong")] == ["pong"]
-    assert events[0]["client_id"] == session_id
+        [again] = until(socket, "accepted")
+    assert events[0]["client_id"] == again["client_id"] == session_id
+    assert (again["user_message"]["id"], again["message"]["status"]) == (events[0]["message"]["id"], "completed")
+    assert again.keys() == {"type", "client_id", "user_message", "message", "stream_url", "cursor"}
     assert caller.log(session_id) == events
 
 
