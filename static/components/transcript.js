@@ -14,8 +14,9 @@ import { Welcome } from "./welcome.js";
 
 /** @param {{session: SessionStore}} props */
 export function Transcript({ session }) {
-  const { scroller, content, isAway, hasNews, toEnd, letGo } = useStickToEnd(session.id);
   const isLoaded = session.loaded.value !== "no";
+  const isEmpty = isLoaded && !session.path.value.length && !session.asking.unsent.value.length;
+  const { scroller, content, isAway, hasNews, toEnd, letGo } = useStickToEnd(session.id, isEmpty);
   usePlaceKept({ session: session.id, scroller, isAway, isLoaded, letGo });
   const unsent = session.asking.unsent.value;
   const asked = useRef(unsent.length);
@@ -26,7 +27,7 @@ export function Transcript({ session }) {
   return html`<div class="transcript" ref=${scroller} tabindex="0" role="region" aria-label="Conversation">
     <div class="messages" ref=${content}>
       <${Older} session=${session} scroller=${scroller} />
-      <${Messages} session=${session} />
+      ${isEmpty ? html`<${Welcome} session=${session} />` : html`<${Messages} session=${session} />`}
       ${unsent.map((each) => html`<${UnsentQuestion} key=${each.key} session=${session} unsent=${each} />`)}
     </div>
     <${ToEnd} isAway=${isAway} hasNews=${hasNews} onClick=${toEnd} />
@@ -35,10 +36,7 @@ export function Transcript({ session }) {
 
 /** @param {{session: SessionStore}} props */
 function Messages({ session }) {
-  const path = session.path.value;
-  const isEmpty = !path.length && !session.asking.unsent.value.length && session.loaded.value !== "no";
-  if (isEmpty) return html`<${Welcome} session=${session} />`;
-  return path.map((message) => html`<${Said} key=${message.id} session=${session} message=${message} />`);
+  return session.path.value.map((message) => html`<${Said} key=${message.id} session=${session} message=${message} />`);
 }
 
 /** @param {{isAway: Signal<boolean>, hasNews: Signal<boolean>, onClick: () => void}} props */

@@ -1,16 +1,19 @@
 import { useSignal } from "@preact/signals";
 import { useCallback, useEffect, useRef } from "preact/hooks";
 
-const NEAR = 40; // pixels from the end that still count as being there
+const NEAR = 40; // pixels from the end that count as being there, for somebody who comes down
 
 /**
  * Keeps a scrolling element at its end while it grows, until its reader scrolls up.
  * @param {string} subject a new one begins at its end again
+ * @param {boolean} isEmpty then there is no end to be at
  */
-export function useStickToEnd(subject) {
+export function useStickToEnd(subject, isEmpty) {
   const scroller = useRef(/** @type {HTMLElement | null} */ (null));
   const content = useRef(/** @type {HTMLElement | null} */ (null));
   const sticks = useRef(true);
+  const rests = useRef(isEmpty);
+  rests.current = isEmpty;
   // Signals: a conversation of a thousand messages is not to be gone through for a button.
   const isAway = useSignal(false);
   const hasNews = useSignal(false);
@@ -19,7 +22,7 @@ export function useStickToEnd(subject) {
     sticks.current = true;
     isAway.value = false;
     hasNews.value = false;
-    scroller.current?.scrollTo(0, scroller.current.scrollHeight);
+    if (!rests.current) scroller.current?.scrollTo(0, scroller.current.scrollHeight);
   }, []);
 
   const letGo = useCallback(() => {
@@ -29,29 +32,35 @@ export function useStickToEnd(subject) {
 
   useEffect(() => {
     const element = /** @type {HTMLElement} */ (scroller.current);
-    let last = element.scrollTop;
+    let last = placeOf(element);
     const onScroll = () => {
-      const { scrollTop, scrollHeight, clientHeight } = element;
-      const atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
-      // Growth alone also leaves the end; only somebody scrolling moves up.
-      if (atEnd || scrollTop < last) sticks.current = atEnd;
-      last = scrollTop;
+      if (rests.current) return;
+      const now = placeOf(element);
+      const fromEnd = now.height - now.top - element.clientHeight;
+      // Growth alone also leaves the end, and where something shrinks, or bounces, the browser goes back to it: only
+      // somebody scrolling moves up from it, and the first pixel says so.
+      if (now.top < last.top && now.height >= last.height && fromEnd > 1) sticks.current = false;
+      else if (now.top > last.top && fromEnd < NEAR) sticks.current = true;
+      last = now;
       isAway.value = !sticks.current;
-      if (atEnd) hasNews.value = false;
+      if (sticks.current) hasNews.value = false;
     };
     let isHeld = false; // a pointer is down: what it points at, or selects, must not move away under it
     const onPointerDown = () => {
       isHeld = true;
     };
-    const onPointerUp = () => {
+    const onPointerUp = (/** @type {Event} */ { type }) => {
       if (!isHeld) return;
       isHeld = false;
+      if (type === "pointercancel") return; // it scrolls now
       if (!getSelection()?.isCollapsed) letGo();
       else if (sticks.current) toEnd();
     };
     const grown = new ResizeObserver(() => {
-      if (sticks.current && !isHeld) element.scrollTop = element.scrollHeight;
-      else hasNews.value = true;
+      if (rests.current) return;
+      if (!sticks.current || isHeld) return void (hasNews.value = true);
+      element.scrollTop = element.scrollHeight;
+      last = placeOf(element); // its event comes later, maybe together with a movement up
     });
     element.addEventListener("pointerdown", onPointerDown);
     for (const end of ["pointerup", "pointercancel"]) addEventListener(end, onPointerUp);
@@ -67,3 +76,6 @@ export function useStickToEnd(subject) {
   useEffect(toEnd, [subject]);
   return { scroller, content, isAway, hasNews, toEnd, letGo };
 }
+
+/** @param {HTMLElement} element */
+const placeOf = ({ scrollTop, scrollHeight }) => ({ top: scrollTop, height: scrollHeight });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.person import END_OF_DEMO, Person
@@ -18,6 +19,37 @@ def test_dots_stand_where_the_text_will_be_and_go_when_it_comes(person: Person, 
     page.reload()
     person.see("This is a demonstration")
     expect(page.get_by_label("Waiting for the first words")).to_be_hidden()
+
+
+FROM_END = """() => {
+    const { scrollTop, scrollHeight, clientHeight } = document.querySelector(".transcript");
+    return scrollHeight - scrollTop - clientHeight;
+}"""
+
+
+@pytest.mark.parametrize("step", [-4, -30])
+def test_the_first_movement_up_leaves_the_end(person: Person, page: Page, step: int) -> None:
+    person.ask("Hello", model="long")
+    page.wait_for_function("() => document.querySelector('.transcript').scrollTop > 500")
+    page.get_by_role("region", name="Conversation").hover()
+    for _ in range(8):
+        page.mouse.wheel(0, step)
+        page.wait_for_timeout(30)
+    away = page.evaluate(FROM_END)
+    assert away > -4 * step
+    expect(page.get_by_role("button", name="New text")).to_be_visible()
+    page.wait_for_timeout(500)
+    assert page.evaluate(FROM_END) > away  # it grows on, below
+    person.button("New text").click()
+    page.wait_for_timeout(500)
+    assert page.evaluate(FROM_END) < 2
+    person.button("Stop").click()
+
+
+def test_a_chat_that_has_not_begun_is_seen_from_its_beginning(person: Person, page: Page) -> None:
+    page.set_viewport_size({"width": 640, "height": 400})
+    page.reload()
+    expect(page.get_by_role("heading", name="What would you like to know?")).to_be_in_viewport(ratio=1)
 
 
 HAS_FORM_WHILE_WRITTEN = """() => {
