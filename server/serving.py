@@ -146,10 +146,11 @@ def bounds_of(settings: Settings) -> Bounds:
 
 def greeting(application: Application, address: tuple[str, int]) -> str:
     settings = application.settings
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     ready = [info for info in application.providers.infos() if info.ready]
     missing = [info for info in application.providers.infos() if not info.ready]
     lines = [
-        f"Xionimus {__version__} on http://{settings.host}:{address[1]}",
+        f"Xionimus {__version__} on http://{host}:{address[1]}",
         f"  kept in    {settings.database_url.removeprefix('sqlite:///')}",
         f"  open to    {_visitors(settings)}",
         f"  answering  {', '.join(info.id for info in ready)} (default: {application.providers.default})",

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 PROBLEM_KEY = "xionimus.problem"  # what was refused and why: a dict in the scope, for the log
+MAX_ERRORS = 100  # in one refusal
 RETRY_AFTER = 1  # seconds, with every 429 and 503
 
 HTTP_CODES = {
@@ -121,6 +122,8 @@ def _allowed(request: Request) -> str:
 
 
 def _validation_problem(error: ValidationError, instance: str | None) -> dict[str, Any]:
+    if error.error_count() > MAX_ERRORS:  # each of them costs time, and a megabyte has room for a hundred thousand
+        return problem("invalid", f"{error.error_count()} things are wrong with it", instance=instance, errors=[])
     # Without the input: it may be a key.
     found = error.errors(include_input=False, include_url=False)
     if any(each["type"] == "json_invalid" for each in found):

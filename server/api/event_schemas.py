@@ -25,7 +25,7 @@ class ReadyEvent(_Event):
     session_id: str
     cursor: str
     tail: str = Field(description="The end of the log.")
-    active: list[str] = Field(description="Answers being written or waiting.")
+    active: list[str] = Field(description="Answers being written.")
     server_time: str
     heartbeat: float = Field(description="Seconds of silence before a sign of life.")
 

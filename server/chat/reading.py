@@ -185,7 +185,7 @@ class Reader:
         """Whether the answer has ended, and the client has its last event."""
         if self._after is None or not self._over_at(self._after):
             return False
-        _, _, reset = await self.open()
+        _, _, reset = self._opened or await self.open()
         return reset is None
 
     def _over_at(self, cursor: Cursor) -> bool:

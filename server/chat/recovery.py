@@ -12,6 +12,7 @@ from typing import Any
 
 from server.chat import transcript
 from server.chat.draft import estimated_usage
+from server.chat.errors import ProviderError
 from server.chat.models import Message, MessageStatus, now, timestamp
 from server.chat.problems import internal, interrupted
 from server.chat.store import Store, Unfinished
@@ -25,8 +26,6 @@ async def recover(store: Store, clock: Callable[[], datetime] = now) -> int:
     unfinished = await store.unfinished()
     for left in unfinished:
         await _end(store, left, interrupted(left.message.id), clock)
-    for stream in await store.hidden_sessions():
-        await store.purge_session(stream)
     return len(unfinished)
 
 
@@ -37,7 +36,11 @@ async def end_failed(store: Store, message_id: str, clock: Callable[[], datetime
 
 
 async def _end(store: Store, left: Unfinished, problem: Mapping[str, Any], clock: Callable[[], datetime]) -> None:
-    usage = estimated_usage(await store.turns(left.message), left.message.content + left.message.thinking)
+    try:
+        prompt = await store.turns(left.message)
+    except ProviderError:
+        prompt = ()  # it was too long to be sent
+    usage = estimated_usage(prompt, left.message.content + left.message.thinking)
     message = _ended(replace(left.message, usage=usage, finished_at=timestamp(clock())), left.cancel_requested, problem)
     start = [] if left.started else [transcript.start(left.message, message.created_at)]
     await store.finish(message, left.claim, [*start, transcript.ended(message)])

@@ -91,7 +91,9 @@ class Store(Protocol):
         ...
 
     async def turns(self, message: Message) -> Sequence[Turn]:
-        """The path from the root to the question that `message` answers."""
+        """The path from the root to the question that `message` answers. Raises ProviderError if it is longer than
+        any model takes.
+        """
         ...
 
     async def begin(self, message: Message, claim: Claim, entry: Entry) -> None:

@@ -80,11 +80,6 @@ class SSEDecoder:
             if event is not None:
                 yield event
 
-    def close(self) -> None:
-        """The stream has ended: an event without its blank line is dropped, as the standard has it."""
-        self._line.clear()
-        self._reset()
-
     def _end_line(self, line: bytes) -> ServerSentEvent | None:
         if self._line:
             line = bytes(self._line + line)

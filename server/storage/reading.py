@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from server.chat import transcript
-from server.chat.errors import Invalid, NotFound
+from server.chat.errors import Invalid, NotFound, ProviderError
 from server.chat.models import History, Message, MessageAt, Session, Sessions
 from server.chat.provider import Turn
 from server.chat.store import Unfinished
@@ -19,6 +19,7 @@ from server.storage.transactions import Transaction
 from server.streaming.log import Claim, Stream
 
 HISTORY_BYTES = 1 << 20  # of text, in a page of messages
+MAX_PROMPT = 4_000_000  # characters of a conversation: about a million tokens
 
 # From the message that is asked about up to the root; `depth` guards against a damaged table.
 SELECT_PATH = """
@@ -27,8 +28,9 @@ SELECT_PATH = """
         UNION ALL
         SELECT m.key, m.id, m.parent_id, m.role, m.content, depth + 1
         FROM messages m JOIN path ON m.id = path.parent_id WHERE depth < 100000
-    ) SELECT role, content FROM path ORDER BY depth DESC
+    ) SELECT role, content FROM path
 """
+"""From the newest to the root, each read when it is asked for."""
 
 
 def find(connection: Connection | Transaction, owner: str, message_id: str) -> Message:
@@ -66,8 +68,19 @@ def history(connection: Connection, owner: str, session_id: str, before: str | N
 
 
 def turns(connection: Connection, about: Message) -> Sequence[Turn]:
-    rows = connection.fetch_all(SELECT_PATH, {"id": about.parent_id})
-    return [Turn(row["role"], row["content"]) for row in rows if row["content"]]
+    found: list[Turn] = []
+    size = 0
+    for row in connection.iterate(SELECT_PATH, {"id": about.parent_id}):
+        size += len(row["content"])
+        if size > MAX_PROMPT:
+            raise ProviderError(
+                "provider_bad_request",
+                f"This conversation has more than {MAX_PROMPT:,} characters, which is more than models take. "
+                "Start a new one, or edit an earlier question.",
+            )
+        if row["content"]:
+            found.append(Turn(row["role"], row["content"]))
+    return found[::-1]
 
 
 def sessions(connection: Connection, owner: str, query: str, before: str | None, limit: int) -> Sessions:

@@ -16,7 +16,8 @@ CHARACTERS = 65_536  # if they are not longer than this together; but always one
 
 # CROSS JOIN: from the few that are not indexed, where SQLite would go through all messages.
 SELECT_UNINDEXED = """
-    SELECT key, LENGTH(content) AS length FROM unindexed CROSS JOIN messages ON messages.key = unindexed.message
+    SELECT unindexed.message AS key, COALESCE(LENGTH(content), 0) AS length
+    FROM unindexed LEFT JOIN messages ON messages.key = unindexed.message
     ORDER BY unindexed.message LIMIT ?
 """
 

@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 KEPT_KEYS = timedelta(hours=24)
 PURGE_BATCH = 5_000  # events
-PURGE_MESSAGES = 500
+PURGE_CHARACTERS = 65_536  # of messages, whose texts leave the search's index; but always one
 END = 1 << 62  # behind every event
 
 # Everything before the first event of a question or an answer that is still wanted can go. That place moves when
@@ -43,6 +43,9 @@ SELECT_EXPIRED = """
     WHERE session IN (SELECT session FROM messages WHERE finished_at >= :since AND finished_at < :cutoff)
     GROUP BY session HAVING upto > oldest_seq
 """
+
+# The newest first: an answer goes before its question.
+SELECT_SIZES = "SELECT key, LENGTH(content) AS length FROM messages WHERE session = ? ORDER BY key DESC LIMIT 500"
 
 
 class SqliteStore:
@@ -242,9 +245,15 @@ def _delete_some(stream: Stream, transaction: Transaction) -> bool:
     """
     if transaction.delete_oldest(stream, END, PURGE_BATCH) is not None:
         return True
+    keys: list[int] = []
+    size = 0
+    for row in transaction.iterate(SELECT_SIZES, (stream,)):
+        size += row["length"]
+        if keys and size > PURGE_CHARACTERS:
+            break
+        keys.append(row["key"])
     messages = transaction.fetch_all(
-        "DELETE FROM messages WHERE key IN (SELECT key FROM messages WHERE session = ? LIMIT ?) RETURNING id",
-        (stream, PURGE_MESSAGES),
+        "DELETE FROM messages WHERE key IN (SELECT value FROM json_each(?)) RETURNING id", (json.dumps(keys),)
     )
     ids = json.dumps([row["id"] for row in messages])
     transaction.fetch_all("DELETE FROM claims WHERE message_id IN (SELECT value FROM json_each(?))", (ids,))

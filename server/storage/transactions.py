@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -49,6 +49,9 @@ class Transaction:
 
     def fetch_one(self, query: str, values: Values = ()) -> Row | None:
         return self._connection.fetch_one(query, values)
+
+    def iterate(self, query: str, values: Values = ()) -> Iterator[Row]:
+        return self._connection.iterate(query, values)
 
     def append(self, stream: Stream, entries: Sequence[Entry], claim: Claim | None = None) -> Sequence[Event]:
         """Raises Fenced and UnknownStream; let them through, and all of the body is undone."""

@@ -157,6 +157,14 @@ def test_a_session_id_that_does_not_fit(caller: Caller, session_id: str) -> None
     assert_problem(caller.http.patch(path, json={"title": "x"}), 404, "not_found")
 
 
+def test_very_many_mistakes_are_not_listed(caller: Caller, session_id: str) -> None:
+    body = {"content": "x", **{f"unheard_of_{number}": 1 for number in range(30_000)}}
+    refused = caller.http.post(f"/api/sessions/{session_id}/messages", json=body)
+    assert_problem(refused, 422, "invalid")
+    assert "30000" in refused.json()["detail"]
+    assert len(refused.content) < 1_000
+
+
 def test_nobody_is_led_to_another_address(caller: Caller) -> None:
     assert_problem(caller.http.get("/api/sessions/"), 404, "not_found")
 

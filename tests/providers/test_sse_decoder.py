@@ -75,13 +75,6 @@ def test_an_event_without_data_is_none_and_leaves_nothing_behind() -> None:
     assert decode([b"event: lost\n\ndata: a\n\nevent: b\ndata\n\n"]) == [("message", "a"), ("b", "")]
 
 
-def test_an_unfinished_event_is_dropped() -> None:
-    decoder = SSEDecoder()
-    assert list(decoder.feed(b"data: whole\n\ndata: half\ndata: ha")) == [("message", "whole")]
-    decoder.close()
-    assert list(decoder.feed(b"lf\n\n")) == []
-
-
 def test_what_is_not_utf8_is_an_error_after_the_events_before_it() -> None:
     assert decode([b"data: a\n\ndata: \xff\n\ndata: b\n\n"]) == [
         ("message", "a"),

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from server.chat import transcript
-from server.chat.errors import Busy, IdempotencyKeyReused, Invalid, NotFound, Overloaded
+from server.chat.errors import Busy, IdempotencyKeyReused, Invalid, NotFound, Overloaded, ProviderError
 from server.chat.models import Options
 from server.chat.store import ROOT
+from server.storage import reading
 from server.streaming.log import Fenced
 from tests.storage.kept import OWNER, Kept, said, types
 
@@ -186,6 +187,17 @@ async def test_asking_again_is_refused_like_asking(kept: Kept) -> None:
         await kept.store.ask_again("msg_nonsense", kept.new_answer())
     with pytest.raises(NotFound):
         await kept.store.ask_again(first.answer.id, kept.new_answer(owner="somebody else"))
+
+
+async def test_a_conversation_that_no_model_takes_is_not_even_read(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    await kept.answer("one", "x" * 20)
+    accepted, _ = await kept.ask("two")
+    monkeypatch.setattr(reading, "MAX_PROMPT", 26)
+    assert len(await kept.store.turns(accepted.answer)) == 3
+    monkeypatch.setattr(reading, "MAX_PROMPT", 25)
+    with pytest.raises(ProviderError, match="25 characters") as refused:
+        await kept.store.turns(accepted.answer)
+    assert refused.value.code == "provider_bad_request"
 
 
 # Idempotency.

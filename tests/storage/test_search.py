@@ -239,6 +239,15 @@ async def test_where_nothing_was_said_nothing_is_written(kept: Kept) -> None:
     assert kept.log.writer.tally.commits == commits
 
 
+async def test_what_is_to_be_indexed_and_is_not_there_holds_nothing_up(kept: Kept) -> None:
+    await kept.answer("one", "eins")
+    await kept.database.write(
+        lambda connection: connection.execute_many("INSERT INTO unindexed VALUES (?)", [(0,), (999_999,)])
+    )
+    await asyncio.wait_for(kept.store.index(), 10)
+    assert await unindexed(kept) == 0
+
+
 async def test_a_text_that_the_index_has_cannot_change(kept: Kept) -> None:
     await kept.answer("a question", "eleven words")
     with pytest.raises(sqlite3.IntegrityError, match="written once"):

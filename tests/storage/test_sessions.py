@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -216,7 +217,7 @@ async def test_a_long_session_is_purged_in_steps_that_others_can_come_between(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storing, "PURGE_BATCH", 3)
-    monkeypatch.setattr(storing, "PURGE_MESSAGES", 1)
+    monkeypatch.setattr(storing, "PURGE_CHARACTERS", 1)
     message = await kept.answer("one", "x" * 140, key="k")
     await kept.store.hide_session(OWNER, "s")
     await kept.store.create_session(OWNER, "other", "", NOON)
@@ -232,6 +233,16 @@ async def test_a_long_session_is_purged_in_steps_that_others_can_come_between(
     assert len(set(left)) > 3
     for table in ("messages", "claims"):
         assert await kept.rows(f"SELECT * FROM {table}") == []
+
+
+async def test_long_texts_are_purged_one_by_one(kept: Kept) -> None:
+    for _ in range(3):
+        await kept.answer("one", "x" * 40_000)
+    stream, _ = await kept.store.hide_session(OWNER, "s")
+    left = []
+    while await kept.log.transact(partial(storing._delete_some, stream)):
+        left.append((await kept.rows("SELECT COUNT(*) FROM messages"))[0][0])
+    assert list(dict.fromkeys(left)) == [6, 4, 2, 0]  # the events go first, then each text with its question
 
 
 # Expiry.

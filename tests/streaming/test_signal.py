@@ -38,6 +38,7 @@ async def test_one_that_gives_up_takes_nothing_from_the_others() -> None:
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
+    assert len(signal._waiters) == 1
     signal.set()
     await asyncio.wait_for(staying, 5)
 
@@ -47,5 +48,4 @@ async def test_a_wait_that_is_closed_in_the_middle_leaves_nothing() -> None:
     waiting = signal.wait()
     waiting.send(None)
     waiting.close()
-    signal.set()
-    await signal.wait()
+    assert not signal._waiters
