@@ -71,7 +71,8 @@ class Server(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(10_000, 50)
         if self.started:
-            print(greeting(self._application, self.servers[0].sockets[0].getsockname()), flush=True)
+            with suppress(OSError):  # the disk may be full that its output goes to
+                print(greeting(self._application, self.servers[0].sockets[0].getsockname()), flush=True)
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         # First give the answers their grace time, and let every stream end in its own way: uvicorn would close

@@ -49,7 +49,7 @@ class ProviderError(Exception):
 
     `detail` is our own sentence, never the provider's text: that may hold keys or prompts.
     `retryable` says whether the same request may succeed later; `retry_after` is the wait the
-    provider asked for, in seconds, or None.
+    provider asked for, in seconds, or None. `cause` is for the log: kinds and numbers, nobody's text.
     """
 
     def __init__(
@@ -59,8 +59,10 @@ class ProviderError(Exception):
         *,
         retryable: bool = False,
         retry_after: float | None = None,
+        cause: str | None = None,
     ) -> None:
         super().__init__(f"{code}: {detail}")
+        self.cause = cause
         self.code = code
         self.detail = detail
         self.retryable = retryable

@@ -184,7 +184,9 @@ class Generator:
 
     def _end_in_time(self, answer: Answer) -> asyncio.TimerHandle:
         total = self._limits.answer_timeout
-        late = ProviderError("provider_timeout", f"the answer took longer than {total:g} s", retryable=True)
+        late = ProviderError(
+            "provider_timeout", f"the answer took longer than {total:g} s (XIONIMUS_ANSWER_TIMEOUT)", retryable=True
+        )
         return asyncio.get_running_loop().call_at(answer.started_at + total, answer.stop, late)
 
     async def _begin(self, answer: Answer) -> None:

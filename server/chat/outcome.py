@@ -38,7 +38,8 @@ def provider_problem(message: Message, error: ProviderError) -> dict[str, Any]:
 
 def _problem_of(message: Message, error: BaseException) -> dict[str, Any]:
     if isinstance(error, ProviderError):
-        logger.warning("a provider failed", extra={**named(message), "provider": message.provider, "code": error.code})
+        told = {"provider": message.provider, "code": error.code, "cause": error.cause}
+        logger.warning("a provider failed", extra={**named(message), **told})
         return provider_problem(message, error)
     if isinstance(error, StorageUnavailable):
         return problem("storage_unavailable", error.detail, instance=f"/api/messages/{message.id}")

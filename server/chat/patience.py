@@ -57,7 +57,10 @@ class Patience:
 
     def _due(self) -> tuple[float, str]:
         if self._answer.first_text_at is None:
-            wait, silence = self._limits.first_text_timeout, "no text within {:g} s"
+            wait, silence = (
+                self._limits.first_text_timeout,
+                "no text from {} within {:g} s (XIONIMUS_FIRST_TEXT_TIMEOUT)",
+            )
         else:
-            wait, silence = self._limits.delta_timeout, "nothing for {:g} s in the middle of the answer"
-        return self._answer.heard_at + wait, silence.format(wait)
+            wait, silence = self._limits.delta_timeout, "nothing more from {} for {:g} s (XIONIMUS_DELTA_TIMEOUT)"
+        return self._answer.heard_at + wait, silence.format(self._answer.message.provider, wait)

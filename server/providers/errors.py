@@ -7,10 +7,13 @@ whether it holds words that are known.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import socket
+import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
@@ -80,6 +83,41 @@ LOADING = Meaning("provider_overloaded", "{name} is still loading the model. Try
 UNREACHABLE = Meaning(
     "provider_unreachable",
     "{name} cannot be reached. Check the provider's base URL, and that the network lets this server out.",
+    retryable=True,
+)
+UNKNOWN_HOST = Meaning(
+    "provider_unreachable",
+    "The host name of {name} is not known here. Check the provider's base URL, and this machine's network and DNS.",
+    retryable=True,
+)
+CLOSED = Meaning(
+    "provider_unreachable",
+    "Nothing answers at the address of {name}. Check that it runs, and the provider's base URL.",
+    retryable=True,
+)
+UNTRUSTED = Meaning(
+    "provider_unreachable",
+    "The TLS certificate of {name} is not trusted here. If its issuer is your own, name it in SSL_CERT_FILE.",
+)
+NO_TLS = Meaning(
+    "provider_unreachable",
+    "{name} does not speak TLS as it should. Check whether the provider's base URL begins with http or https.",
+)
+BAD_PROXY = Meaning(
+    "provider_unreachable",
+    "The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) does not lead to {name}. Correct it, or "
+    "name the provider's host in NO_PROXY.",
+    retryable=True,
+)
+UNUSABLE_PROXY = Meaning(
+    "provider_unreachable",
+    "The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) is none that this server can use for "
+    "{name}: name one that begins with http:// or https://, or none.",
+)
+FULL = Meaning(
+    "provider_unreachable",
+    "This server has as many files and connections open as it may, and cannot reach {name}. Try again in a moment; its "
+    "operator can raise the limit (ulimit -n).",
     retryable=True,
 )
 TRUNCATED = Meaning("provider_truncated", "{name} broke off in the middle of the answer. Try again.", retryable=True)
@@ -166,13 +204,14 @@ class LimitRefused(ProviderError):
     """The server wants `max_completion_tokens` for this model."""
 
 
-def error(meaning: Meaning, name: str, retry_after: float | None = None) -> ProviderError:
+def error(meaning: Meaning, name: str, retry_after: float | None = None, cause: str | None = None) -> ProviderError:
     """The ProviderError that says `meaning` about the provider called `name`."""
     return ProviderError(
         meaning.code,
         meaning.sentence.format(name=name),
         retryable=meaning.retryable,
         retry_after=retry_after if meaning.retryable else None,
+        cause=cause,
     )
 
 
@@ -185,8 +224,9 @@ def status_error(name: str, status: int, headers: Mapping[str, str], body: objec
         said = json.dumps(body)
         for word, refused in (("stream_options", UsageRefused), ("max_completion_tokens", LimitRefused)):
             if word in said:
-                return refused(meaning.code, meaning.sentence.format(name=name))
-    return error(meaning, name, retry_after(headers) or (LOADING_TAKES if meaning == LOADING else None))
+                return refused(meaning.code, meaning.sentence.format(name=name), cause=f"HTTP {status}")
+    wait = retry_after(headers) or (LOADING_TAKES if meaning == LOADING else None)
+    return error(meaning, name, wait, cause=f"HTTP {status}")
 
 
 def event_error(name: str, body: object) -> ProviderError:
@@ -212,21 +252,51 @@ def provider_error(name: str, problem: Exception, answering: bool) -> ProviderEr
     meaning = connection_meaning(problem, answering)
     if meaning is None:
         raise problem
-    return error(meaning, name)
+    return error(meaning, name, cause=" from ".join(map(_kind, causes(problem))))
 
 
 def connection_meaning(problem: Exception, answering: bool) -> Meaning | None:
     import anyio
     import httpx2
 
-    if isinstance(problem, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
-        return UNREACHABLE
-    if isinstance(problem, httpx2.TimeoutException):
-        return TIMEOUT
     # Failures of TLS reach us as they are: https://github.com/pydantic/httpx2/issues/854
-    if isinstance(problem, httpx2.TransportError | OSError | anyio.EndOfStream):
-        return TRUNCATED if answering else UNREACHABLE
+    if not isinstance(problem, httpx2.TransportError | OSError | anyio.EndOfStream):
+        return None
+    if isinstance(problem, httpx2.TimeoutException) and not isinstance(problem, httpx2.ConnectTimeout):
+        return TIMEOUT
+    if isinstance(problem, httpx2.ProxyError):
+        return BAD_PROXY
+    if answering and not isinstance(problem, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return TRUNCATED
+    return next(filter(None, map(_meaning_of, causes(problem))), UNREACHABLE)
+
+
+def _meaning_of(cause: BaseException) -> Meaning | None:
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return UNTRUSTED
+        case ssl.SSLError():
+            return NO_TLS
+        case socket.gaierror():
+            return UNKNOWN_HOST
+        case ConnectionRefusedError():
+            return CLOSED
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return FULL
     return None
+
+
+def causes(problem: BaseException | None) -> Iterator[BaseException]:
+    """What led to it, the last first."""
+    while problem is not None:
+        yield problem
+        problem = problem.__cause__ or problem.__context__
+
+
+def _kind(problem: BaseException) -> str:
+    """Without its text, which may hold a key."""
+    number = getattr(problem, "errno", None)
+    return type(problem).__name__ + (f" {number}" if number is not None else "")
 
 
 def by_status(status: int) -> Meaning:

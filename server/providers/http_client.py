@@ -14,13 +14,15 @@ from urllib.request import getproxies
 import httpx2
 
 from server.chat.errors import ProviderError
-from server.providers.errors import MALFORMED, error, event_error, inner, named, number, status_error
+from server.providers.errors import MALFORMED, UNUSABLE_PROXY, error, event_error, inner, named, number, status_error
 from server.providers.lean_http import LeanClient
 from server.providers.sse_decoder import BOM, MAX_EVENT
 
 MAX_ERROR = 65_536  # bytes of an error's body that are read
 ERROR_TIMEOUT = 5.0  # seconds for it
 EVENT_STREAM = b"text/event-stream"
+# What RamaLama, LitServe, and some gateways in front of vLLM call their streams.
+ALSO_EVENTS = (b"text/plain", b"application/x-ndjson", b"application/json")
 FIELDS = (b"event:", b"data:", b"id:", b":")  # what a stream of events begins with, the longest first
 BLANKS = b" \r\n" + BOM
 
@@ -47,8 +49,9 @@ class Response(Protocol):
 
 
 class HttpClient:
-    """For answers that are plain event streams, whatever they are called, and for one in the OpenAI format that comes
-    whole: some gateways stream nothing, whatever they are asked. Anything else raises ProviderError.
+    """For answers that are plain event streams, also under another name that is in use for them, and for one in the
+    OpenAI format that comes whole: some gateways stream nothing, whatever they are asked. Anything else raises
+    ProviderError.
 
     `name` is the provider's, for the sentences; `connect_timeout` is in seconds. There is no other timeout, since
     whoever waits for an answer knows for how long. Redirects are not followed, because the key would go with them.
@@ -56,16 +59,20 @@ class HttpClient:
 
     def __init__(self, name: str, connect_timeout: float) -> None:
         self._name = name
-        self._http = ProxiedClient(connect_timeout) if getproxies() else LeanClient(connect_timeout)
+        try:
+            self._http = ProxiedClient(connect_timeout) if getproxies() else LeanClient(connect_timeout)
+        except (ValueError, ImportError, httpx2.InvalidURL):  # no address, or SOCKS
+            raise error(UNUSABLE_PROXY, name) from None
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
         """Raises ProviderError, httpx2.HTTPError and InvalidURL."""
         response: Response = await self._http.post(url, headers, body)
         if is_event_stream(response):
             return response
-        response = Begun(response)
-        if response.status == 200 and is_plain(response) and await response.looks_like_events():
-            return response
+        if response.status == 200 and is_plain(response) and kind_of(response) in ALSO_EVENTS:
+            response = Begun(response)
+            if await response.looks_like_events():
+                return response
         said = await read_body(response)
         if response.status == 200 and isinstance(said, dict) and said.get("choices"):
             return Whole(response, said)
@@ -116,10 +123,7 @@ class ProxiedResponse:
 
 
 class Begun:
-    """One whose first bytes can be looked at.
-
-    RamaLama calls its streams text/plain, LitServe x-ndjson, some gateways in front of vLLM application/json.
-    """
+    """One whose first bytes can be looked at."""
 
     def __init__(self, response: Response) -> None:
         self.status = response.status
@@ -168,9 +172,12 @@ class Whole:
 
 def is_event_stream(response: Response) -> bool:
     """Whether it is a plain one. Without compression, a few bytes on the wire cannot become gigabytes here."""
+    return response.status == 200 and kind_of(response) == EVENT_STREAM and is_plain(response)
+
+
+def kind_of(response: Response) -> bytes:
     kinds = [value for name, value in response.headers if name.lower() == b"content-type"]
-    kind = kinds[0].partition(b";")[0].strip().lower() if kinds else EVENT_STREAM
-    return response.status == 200 and kind == EVENT_STREAM and is_plain(response)
+    return kinds[0].partition(b";")[0].strip().lower() if kinds else EVENT_STREAM
 
 
 def is_plain(response: Response) -> bool:

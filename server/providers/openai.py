@@ -148,12 +148,15 @@ class AnswerReader:
         self._usage: Usage | None = None
         self._finish: Finish | None = None
         self._goes_on = False  # behind what it calls the finish: it says so with every chunk
+        self._fed = False
+        self._has_chunk = False
         self._has_text = False
         self._refused = False
         self._thoughts = ThoughtSplitter(begun=begins_thinking)
         self._sources = SourceReader()
 
     def feed(self, piece: bytes) -> Iterator[Delta]:
+        self._fed = True
         for event in self._decoder.feed(piece):
             if self.done:
                 return
@@ -165,7 +168,9 @@ class AnswerReader:
     def end(self) -> Iterator[Delta]:
         # Some servers send no [DONE], some no finish reason; one of the two must have come.
         if self._finish is None and not (self.done and self._has_text):
-            raise error(TRUNCATED, self._name)
+            # Where something came and nothing of it was a chunk, to ask again is of no use.
+            is_other = self._fed and not (self._has_chunk or self.done)
+            raise error(MALFORMED if is_other else TRUNCATED, self._name)
         yield from self._thoughts.end()
         if self._usage is not None:
             yield self._usage
@@ -184,6 +189,7 @@ class AnswerReader:
             if chunk.get("error") or chunk.get("object") == "error":
                 raise event_error(self._name, chunk)
             self._note_usage(chunk.get("usage"))
+            self._has_chunk = True
             choices = chunk.get("choices")  # empty in the chunk with the usage
             return self._sources.read(chunk) + (self._choice(choices[0]) if choices else [])
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError):

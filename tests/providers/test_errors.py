@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from typing import get_args
 
@@ -127,6 +128,30 @@ def test_errors_inside_a_stream(body: object, code: str) -> None:
 def test_failures_of_the_connection(problem: Exception, before: str, within: str) -> None:
     assert provider_error("Acme", problem, answering=True).code == within
     assert provider_error("Acme", problem, answering=False).code == before
+
+
+@pytest.mark.parametrize(
+    ("cause", "said", "logged"),
+    [
+        (socket.gaierror(-2, "s3cret"), "host name", "ConnectError from gaierror -2"),
+        (ConnectionRefusedError(111, "s3cret"), "Nothing answers", "ConnectError from ConnectionRefusedError 111"),
+        (ssl.SSLCertVerificationError(1, "s3cret"), "certificate", "ConnectError from SSLCertVerificationError 1"),
+        (ssl.SSLError(1, "s3cret"), "http or https", "ConnectError from SSLError 1"),
+        (OSError(24, "s3cret"), "ulimit", "ConnectError from OSError 24"),
+        (OSError(113, "s3cret"), "cannot be reached", "ConnectError from OSError 113"),
+    ],
+)
+def test_why_nothing_is_reached_is_said_and_logged(cause: OSError, said: str, logged: str) -> None:
+    failed = httpx2.ConnectError("s3cret")
+    failed.__cause__ = cause
+    problem = provider_error("Acme", failed, answering=False)
+    assert problem.code == "provider_unreachable"
+    assert said in problem.detail
+    assert problem.cause == logged
+
+
+def test_what_was_answered_is_logged() -> None:
+    assert status_error("Acme", 429, {}).cause == "HTTP 429"
 
 
 def test_our_own_faults_are_not_hidden() -> None:

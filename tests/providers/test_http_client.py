@@ -42,6 +42,15 @@ async def test_a_refusal_comes_through_it(proxy: WireServer) -> None:
     assert (refused.value.code, refused.value.retry_after) == ("provider_rate_limited", 7)
 
 
+@pytest.mark.parametrize("address", ["socks5://127.0.0.1:7890", "http://127.0.0.1:notaport", "socks://127.0.0.1:1"])
+async def test_one_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("ALL_PROXY", address)
+    async with connected(VENDOR) as provider:
+        with pytest.raises(ProviderError, match="ALL_PROXY") as refused:
+            await ask(provider)
+    assert refused.value.code == "provider_unreachable"
+
+
 async def test_leaving_closes_the_connection(proxy: WireServer) -> None:
     gone = asyncio.Event()
 
