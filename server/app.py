@@ -39,7 +39,7 @@ from server.providers.registry import ProviderRegistry, build_providers
 from server.settings import Settings, SettingsError, load_settings, sqlite_path
 from server.storage.database import Database, DatabaseRefused
 from server.storage.event_log import SqliteEventLog
-from server.storage.migrations import SchemaTooNew, migrate
+from server.storage.migrations import SchemaRefused, migrate
 from server.storage.store import SqliteStore
 from server.streaming.measures import LoopLag
 from server.transports.compression import StreamCompression
@@ -140,7 +140,7 @@ class Application:
                 self._log.start()
                 begun.push_async_callback(self._log.aclose)
                 interrupted = await recover(self._store)
-            except (DatabaseRefused, SchemaTooNew) as refused:
+            except (DatabaseRefused, SchemaRefused) as refused:
                 raise StartRefused(str(refused)) from refused
             except StorageUnavailable as error:
                 path = sqlite_path(self.settings.database_url)

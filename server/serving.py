@@ -24,6 +24,7 @@ from server.settings import Settings
 logger = logging.getLogger(__name__)
 
 # Seconds after the grace time: for streams to be told, then for uvicorn to close connections.
+FILES = 65_536  # open at once
 TELLING = 1.0
 CLOSING = 0.5
 
@@ -104,10 +105,22 @@ def serve(settings: Settings) -> int:
     """Serve until a signal comes; the status for the shell."""
     application = Application(settings)
     logs.configure(settings.log_level, settings.log_format)
+    allow_files()
     server = Server(uvicorn.Config(application.asgi, **options(settings)), application)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it is done with it
         server.run()
     return 0 if server.started else 1
+
+
+def allow_files() -> None:
+    """As many connections as the system lets us have: its soft limit is often 1,024, and each stream is one."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource  # not on Windows
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def serve_reloading(settings: Settings) -> None:

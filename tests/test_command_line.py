@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -17,7 +17,7 @@ import pytest
 
 from server import __version__
 from tests.api.calling import Caller
-from tests.serving import ServerProcess, running
+from tests.serving import ServerProcess, free_port, running
 from tests.transports.wire import Wire
 
 MODULE = [sys.executable, "-m", "server"]
@@ -36,6 +36,34 @@ def run(command: list[str], folder: Path, **settings: str) -> subprocess.Complet
 def test_it_tells_its_version(tmp_path: Path) -> None:
     told = run([*MODULE, "--version"], tmp_path)
     assert (told.returncode, told.stdout) == (0, f"xionimus {__version__}\n")
+
+
+def test_it_takes_as_many_connections_as_the_system_lets_it() -> None:
+    code = "import resource; from server.serving import allow_files; allow_files(); "
+    code += "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    told = subprocess.run(
+        ["sh", "-c", 'ulimit -Sn 256; exec "$0" -c "$1"', sys.executable, code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    soft, hard = told.stdout.split()
+    assert int(soft) == min(65_536, int(hard) if int(hard) > 0 else 65_536)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a device that is full")
+def test_it_serves_where_nothing_can_be_printed(tmp_path: Path) -> None:
+    port = free_port()
+    command = [*MODULE, "--port", str(port), "--database-url", f"sqlite:///{tmp_path / 'x.db'}"]
+    with Path("/dev/full").open("w") as full, subprocess.Popen(command, cwd=ROOT, stdout=full) as served:
+        until = time.monotonic() + 20
+        while served.poll() is None and time.monotonic() < until:
+            with suppress(httpx.TransportError):
+                assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+                break
+            time.sleep(0.1)
+        assert served.poll() is None
+        served.terminate()
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])

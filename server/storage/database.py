@@ -222,13 +222,14 @@ def lock(path: Path) -> sqlite3.Connection:
     """
     place = path.with_name(f"{path.name}-lock")
     _create(place)
+    belonging_like(place, path)
     held = sqlite3.connect(place, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         held.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
         held.close()
-        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-            raise  # the disk, or the rights
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:  # the disk, or the rights
+            raise DatabaseRefused(f"{place} cannot be written, which keeps others out meanwhile: {error}") from error
         raise DatabaseRefused(
             f"another Xionimus is using {path}; stop it, or give this one a file of its own with --database-url"
         ) from None
@@ -254,13 +255,25 @@ def _check(path: Path) -> None:
         connection.execute("BEGIN IMMEDIATE")
 
 
-def damage(path: Path) -> str:
-    """What is wrong with the file's contents. Nothing is written, not even what stands in the -wal."""
+def reading(path: Path) -> sqlite3.Connection:
+    """A connection to a file of which nothing is written, nor beside it: it may lie where nothing can be."""
     # Where nothing is left beside it, nobody has it open; and to say so leaves no empty -wal behind.
     is_alone = not any(os.path.exists(f"{path}{suffix}") for suffix in ("-wal", "-journal"))
     how = "mode=ro&immutable=1" if is_alone else "mode=ro"
+    return sqlite3.connect(f"file:{quote(os.fsencode(path))}?{how}", uri=True)
+
+
+def belonging_like(file: Path, other: Path) -> None:
+    """Give `file` to whom `other`, or else its folder, belongs: a service can use then what root leaves there."""
+    with suppress(OSError, AttributeError):  # who is not root gives nothing away, and Windows knows no owners
+        found = os.stat(other if other.exists() else other.parent)
+        os.chown(file, found.st_uid, found.st_gid)
+
+
+def damage(path: Path) -> str:
+    """What is wrong with the file's contents. Nothing is written, not even what stands in the -wal."""
     try:
-        with closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?{how}", uri=True)) as connection:
+        with closing(reading(path)) as connection:
             problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
     except sqlite3.OperationalError:
         raise  # the disk, the rights, a lock

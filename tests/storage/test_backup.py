@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from server.storage import backup
+from server.storage.backup import restore
 from tests.serving import ServerProcess, running
 
 LEFT, ENDS = ("x.bak", "xionimus.db.new"), ("-wal", "-shm", "-journal")
@@ -111,6 +113,45 @@ def test_a_server_that_runs_keeps_its_database(stored: ServerProcess) -> None:
     assert titles(stored) == {"only", "still"}
 
 
+def test_what_root_restores_is_the_services(stored: ServerProcess, tmp_path: Path) -> None:
+    xionimus(stored, "backup", "x.bak").check_returncode()
+    stored.stop()
+    (tmp_path / "xionimus.db-lock").unlink()
+    service = os.geteuid() or 65_534  # who is not root has nothing to give away
+    os.chown(tmp_path / "xionimus.db", service, -1)
+    xionimus(stored, "restore", "x.bak").check_returncode()
+    for name in ("xionimus.db", "xionimus.db-lock"):
+        assert (tmp_path / name).stat().st_uid == service
+
+
+def test_everything_that_is_replaced_is_kept(stored: ServerProcess, tmp_path: Path) -> None:
+    ask(stored, "only")
+    xionimus(stored, "backup", "x.bak").check_returncode()
+    ask(stored, "precious")
+    stored.stop()
+    kept = [restore(tmp_path / "xionimus.db", tmp_path / "x.bak") for _ in range(3)]  # within one second
+    assert len(set(kept)) == 3
+    with closing(sqlite3.connect(str(kept[0]))) as first:
+        assert first.execute("SELECT count(*) FROM sessions").fetchone() == (2,)
+
+
+def test_a_backup_that_is_cut_off_is_no_backup(
+    stored: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+
+    def cut(*_: object) -> str:
+        names.extend(path.name for path in tmp_path.glob("x.bak*"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backup, "damage", cut)
+    with pytest.raises(KeyboardInterrupt):
+        backup.back_up(tmp_path / "xionimus.db", tmp_path / "x.bak")
+    assert len(names) == 1
+    assert names != ["x.bak"]
+    assert list(tmp_path.glob("x.bak*")) == []
+
+
 def test_only_a_whole_backup_is_restored(stored: ServerProcess, tmp_path: Path) -> None:
     ask(stored, "only")
     httpx.post(f"{stored.url}/api/sessions/long/messages", json={"content": "x" * 60_000}).raise_for_status()
@@ -121,10 +162,15 @@ def test_only_a_whole_backup_is_restored(stored: ServerProcess, tmp_path: Path) 
         file.write(b"\xff" * 20_000)
     (tmp_path / "no.bak").write_text("hello")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.bak").touch()
+    with closing(sqlite3.connect(tmp_path / "other.bak")) as other:
+        other.execute("CREATE TABLE customers (name)")
     for name, said in (
         ("x.bak", "x.bak is damaged"),
         ("no.bak", "no.bak is damaged"),
         ("gone", "no backup at gone"),
+        ("empty.bak", "empty.bak has nothing in it"),
+        ("other.bak", "belongs to another program"),
         ("folder", "folder cannot be put at"),
     ):
         told = xionimus(stored, "restore", name)

@@ -11,7 +11,7 @@ from server.chat.errors import StorageUnavailable
 from server.storage import migrations
 from server.storage.database import Connection, Database, Row
 from server.storage.landmarks import SELECT_BETWEEN, SELECT_LANDMARKS, SELECT_LAST
-from server.storage.migrations import SchemaTooNew, migrate, scripts
+from server.storage.migrations import SchemaRefused, migrate, scripts
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +52,7 @@ async def test_a_file_of_today_stays_as_it_is(database: Database) -> None:
 
 async def test_a_file_from_the_future_is_refused_and_left_alone(database: Database) -> None:
     await run(database, "PRAGMA user_version = 99")
-    with pytest.raises(SchemaTooNew, match="schema version 99"):
+    with pytest.raises(SchemaRefused, match="schema version 99"):
         await database.write(migrate)
     assert await database.read(version) == 99
     assert await database.read(tables) == set()

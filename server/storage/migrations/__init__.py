@@ -10,8 +10,8 @@ from server.storage.database import Connection
 logger = logging.getLogger(__name__)
 
 
-class SchemaTooNew(Exception):
-    """The file was written by a newer version of the program."""
+class SchemaRefused(Exception):
+    """The file was written by a newer version of the program, or by another one."""
 
 
 def scripts() -> list[str]:
@@ -22,16 +22,24 @@ def scripts() -> list[str]:
     return [files(__name__).joinpath(name).read_text("utf-8") for name in names]
 
 
-def migrate(connection: Connection) -> int:
-    """Bring the schema to the newest version, one transaction a step, and return that version."""
+def version_of(connection: Connection) -> int:
+    """That of the schema; 0 for a file with nothing in it. Raises SchemaRefused."""
     [row] = connection.fetch_all("PRAGMA user_version")
     version: int = row[0]
-    steps = scripts()
-    if version > len(steps):
-        raise SchemaTooNew(
-            f"the database has schema version {version}, this program knows {len(steps)}: "
+    if not version and connection.fetch_all("SELECT 1 FROM sqlite_master"):
+        raise SchemaRefused("the database belongs to another program")
+    if version > len(scripts()):
+        raise SchemaRefused(
+            f"the database has schema version {version}, this program knows {len(scripts())}: "
             "run the version that wrote it, or a newer one"
         )
+    return version
+
+
+def migrate(connection: Connection) -> int:
+    """Bring the schema to the newest version, one transaction a step, and return that version. Raises SchemaRefused."""
+    version = version_of(connection)
+    steps = scripts()
     if 0 < version < len(steps):
         logger.info("schema version %d becomes %d; older programs refuse it then", version, len(steps))
     for number, script in enumerate(steps[version:], version + 1):
