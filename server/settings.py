@@ -243,7 +243,7 @@ def names_in_file(path: Path) -> list[str]:
     try:
         bindings = list(parse_stream(io.StringIO(path.read_text("utf-8")))) if path.is_file() else []
     except OSError as error:
-        raise SettingsError(f"{path.name} in {os.curdir!r} cannot be read: {error.strerror}") from None
+        raise SettingsError(f"{path} in the working directory cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: must be UTF-8; what stands behind byte {error.start} is not") from None
     lines: dict[str, int] = {}

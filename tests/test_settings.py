@@ -105,6 +105,17 @@ def test_a_file_that_cannot_be_read_as_it_is_meant_is_refused(content: bytes, sa
         load_settings()
 
 
+def test_a_file_that_may_not_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("XIONIMUS_PORT=1\n")
+
+    def refuse(*_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)  # to root, nothing is refused
+    with pytest.raises(SettingsError, match=r"^\.env .*cannot be read: Permission denied"):
+        load_settings()
+
+
 def test_every_setting_stands_in_the_example_and_in_the_readme() -> None:
     example = set(re.findall(r"^#? ?([A-Z]+_[A-Z_]+)=", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE))
     readme = set(re.findall(r"`([A-Z]+_[A-Z_]+)`", (ROOT / "README.md").read_text("utf-8")))

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from posixpath import dirname, join, normpath
@@ -64,23 +64,31 @@ class Page:
     def __init__(self, static: Path, vendor: Path) -> None:
         self._static = static
         self._vendor = vendor
-        self.version = self._digest()
+        self._stamps: object = None
+        self._html = ""
+        self.version = ""
+        self.html()
 
     def html(self) -> str:
-        """Read anew every time: who works on the page sees what it is now."""
-        self.version = self._digest()
+        """Who works on the page sees what it is now."""
+        files = self._files()
+        stamps = [(path, path.stat().st_mtime_ns) for path in files]
+        if stamps != self._stamps:
+            self.version = _digest(files)
+            self._html = self._assembled()
+            self._stamps = stamps
+        return self._html
+
+    def _assembled(self) -> str:
         html = (self._static / "index.html").read_text("utf-8")
         preloads = "".join(f'<link rel="modulepreload" href="{address}" />\n    ' for address in self._modules(html))
         return html.replace(MAIN, preloads + MAIN).replace(f'"{ROOT}', f'"{ROOT}@{self.version}/')
 
-    def _digest(self) -> str:
-        """Of all our files; for those of a vendored package, 20 MB in all, stands its package.json."""
-        found = hashlib.sha256()
+    def _files(self) -> Sequence[Path]:
+        """All of ours; for those of a vendored package, 20 MB in all, stands its package.json."""
         # Installed, what is vendored lies among them.
-        own = (path for path in self._static.rglob("*") if path.is_file() and self._vendor not in path.parents)
-        for path in sorted([*own, *self._vendor.glob("*/package.json")]):
-            found.update(path.name.encode() + path.read_bytes())
-        return found.hexdigest()[:12]
+        own = (path for path in self._static.rglob("*.*") if self._vendor not in path.parents)
+        return sorted([*own, *self._vendor.glob("*/package.json")])
 
     def _modules(self, html: str) -> Iterator[str]:
         """The addresses of what `main.js` imports, and what that imports, and so on."""
@@ -101,6 +109,13 @@ class Page:
     def _path(self, address: str) -> Path:
         name = address.removeprefix(ROOT)
         return self._vendor / name.removeprefix("vendor/") if name.startswith("vendor/") else self._static / name
+
+
+def _digest(files: Iterable[Path]) -> str:
+    found = hashlib.sha256()
+    for path in files:
+        found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()[:12]
 
 
 def named(html: str, owner: str, signs_in: bool) -> str:

@@ -45,9 +45,13 @@ class Place:
         return ssl.create_default_context()
 
     def client(self, timeout: float) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=self.url, headers=self.headers, proxy=self.proxy, timeout=timeout, verify=self.tls
-        )
+        """Raises Unusable."""
+        try:
+            return httpx.AsyncClient(
+                base_url=self.url, headers=self.headers, proxy=self.proxy, timeout=timeout, verify=self.tls
+            )
+        except (ValueError, ImportError, httpx.InvalidURL) as error:  # ImportError: a SOCKS proxy
+            raise Unusable(f"this cannot be asked with these headers, or by this proxy: {error}") from None
 
 
 @dataclass(frozen=True)

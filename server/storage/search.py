@@ -12,6 +12,7 @@ from server.storage.database import Connection, lowered
 from server.storage.transactions import Transaction
 
 MESSAGES = 100  # that are indexed in one transaction,
+MERGED_PAGES = 64  # of the index, in one transaction
 CHARACTERS = 65_536  # if they are not longer than this together; but always one
 
 # CROSS JOIN: from the few that are not indexed, where SQLite would go through all messages.
@@ -59,6 +60,18 @@ def index_some(transaction: Transaction) -> None:
         last = row["key"]
     transaction.fetch_all(INDEX, (last,))
     transaction.fetch_all("DELETE FROM unindexed WHERE message <= ?", (last,))
+
+
+def forget_some(transaction: Transaction, first: bool) -> bool:
+    """Write a part of the index anew, without what was deleted; whether there may be more.
+
+    A deletion itself only notes there what is to be left out: https://www.sqlite.org/fts5.html#the_merge_command
+    """
+    [before] = transaction.fetch_all("SELECT total_changes()")
+    pages = -MERGED_PAGES if first else MERGED_PAGES  # the minus: of all parts of the index
+    transaction.fetch_all("INSERT INTO message_search (message_search, rank) VALUES ('merge', ?)", (pages,))
+    [after] = transaction.fetch_all("SELECT total_changes()")
+    return bool(after[0] - before[0] > 1)
 
 
 def matching(query: str) -> tuple[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
+from time import monotonic
 from typing import TypeVar
 
 from server.chat import transcript
@@ -21,7 +22,7 @@ from server.storage.database import Database
 from server.storage.event_log import SqliteEventLog
 from server.storage.event_rows import cursor_of
 from server.storage.rows import outcome_of, session_of
-from server.storage.search import index_some, to_index
+from server.storage.search import forget_some, index_some, to_index
 from server.storage.transactions import Transaction
 from server.streaming.events import Cursor, Entry
 from server.streaming.log import Claim, Stream, UnknownStream
@@ -31,6 +32,7 @@ Result = TypeVar("Result")
 KEPT_KEYS = timedelta(hours=24)
 PURGE_BATCH = 5_000  # events
 PURGE_CHARACTERS = 65_536  # of messages, whose texts leave the search's index; but always one
+FORGET_EVERY = 600.0  # seconds at the least: to write the index anew is work
 END = 1 << 62  # behind every event
 
 # Everything before the first event of a question or an answer that is still wanted can go. That place moves when
@@ -55,6 +57,8 @@ class SqliteStore:
         self._max_queued = max_queued
         self._expired = ""  # the cutoff up to which everything is deleted
         self._searching = Lock()
+        self._has_deleted = False  # texts that the index still has
+        self._forget_at = 0.0
 
     # Answers.
 
@@ -177,6 +181,7 @@ class SqliteStore:
         # In steps, so that answers being written never wait long for the writer.
         while await self._transact(partial(_delete_some, stream)):
             pass
+        self._has_deleted = True
         self._log.forget(stream)
 
     async def hidden_sessions(self) -> Sequence[Stream]:
@@ -210,10 +215,16 @@ class SqliteStore:
         self._expired = cutoff
 
     async def index(self) -> None:
-        """Let the search's index follow what was said. Raises StorageUnavailable."""
+        """Let the search's index follow what was said, and what was deleted. Raises StorageUnavailable."""
         # In steps, so that answers being written never wait long for the writer.
         while await self._database.read(to_index):
             await self._transact(index_some)
+        if self._has_deleted and monotonic() >= self._forget_at:
+            self._has_deleted = False
+            self._forget_at = monotonic() + FORGET_EVERY
+            first = True
+            while await self._transact(partial(forget_some, first=first)):
+                first = False
 
     async def _trim(self, stream: Stream, oldest: int, upto: int) -> None:
         # In steps, so that answers being written never wait long for the writer.

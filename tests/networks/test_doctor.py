@@ -58,6 +58,14 @@ def test_it_says_what_cuts_and_after_how_long(server: ServerProcess, tmp_path: P
     assert "XIONIMUS_HEARTBEAT" in said.stdout
 
 
+@pytest.mark.parametrize("options", [["--proxy", "foo"], ["--proxy", "socks5://x:1"], ["-H", "X: ü"]])
+def test_what_cannot_be_asked_with_is_told_in_a_sentence(server: ServerProcess, options: list[str]) -> None:
+    refused = doctor(server.url, *options)
+    assert refused.returncode == 2
+    assert "cannot be asked with" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_an_address_where_nothing_is_to_be_found_is_told_in_a_sentence(server: ServerProcess) -> None:
     nowhere = doctor(f"http://127.0.0.1:{free_port()}")
     assert nowhere.returncode == 2

@@ -162,11 +162,16 @@ async def test_what_was_deleted_is_not_in_the_file_any_more(path: Path) -> None:
     asked, said = ("zxq" * 700 + end for end in "?!")  # more than a page of the file
     async with keep(path) as kept:
         await kept.answer(asked, said)
+        await kept.answer("of others", "text", session="other")
         await kept.store.index()
+        assert await kept.rows("SELECT SUM(LENGTH(block)) FROM message_search_data") > [(4_000,)]
     assert asked in text_in(path)
     async with keep(path) as kept:
         stream, _ = await kept.store.hide_session(OWNER, "s")
         await kept.store.purge_session(stream)
+        await kept.store.index()
+        assert await kept.rows("SELECT SUM(LENGTH(block)) FROM message_search_data") < [(400,)]
+        assert [found.id for found in (await kept.store.sessions(OWNER, "others", None, 9)).sessions] == ["other"]
     assert "zxqzxq" not in text_in(path)
 
 
