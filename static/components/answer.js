@@ -32,7 +32,14 @@ function Waiting({ session, message }) {
   session.revision(message.id).value; // whoever reads a signal is not rendered with the parent
   if (message.retrying) return html`<p class="note" role="status">${retryOf(message, message.retrying)}</p>`;
   const isQueued = session.active.value.indexOf(message) > 0;
-  if (isQueued) return html`<p class="note waiting">Waiting for the answer before this one</p>`;
+  if (isQueued) {
+    const takeBack = () => {
+      session.stop([message]);
+      focusComposer();
+    };
+    return html`<p class="note waiting">Waiting for the answer before this one
+      <button type="button" class="quiet" onClick=${takeBack}>Do not answer</button></p>`;
+  }
   return html`<p class="waiting"><${TypingIndicator} /></p>`;
 }
 

@@ -315,8 +315,8 @@ export class SessionStore {
     changed();
   }
 
-  /** Stop what is being written, and what waits for it. */
-  stop() {
-    return stop(this.active.value.map((message) => message.id));
+  /** @param {Spoken[]} [answers] if left out, what is being written, and what waits for it */
+  stop(answers = this.active.value) {
+    return stop(answers.map((message) => message.id));
   }
 }

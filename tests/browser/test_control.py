@@ -169,6 +169,18 @@ def test_a_question_sent_during_an_answer_waits_for_it(person: Person, page: Pag
     expect(person.answers.first.locator(".markdown")).to_contain_text(re.compile(r"echoed\s*$"))
 
 
+def test_a_question_that_waits_can_be_taken_back(person: Person, page: Page) -> None:
+    person.ask("Go on", model="long")
+    person.see("0001")
+    person.ask("later", model="echo")
+    person.button("Do not answer").click()
+    expect(person.answers.last).to_contain_text("You stopped this answer.")
+    expect(person.composer).to_be_focused()
+    expect(person.button("Stop")).to_be_visible()  # the other one goes on
+    person.button("Stop").click()
+    expect(person.answers.first).to_contain_text("You stopped this answer here.")
+
+
 def test_or_interrupts_it(person: Person, page: Page) -> None:
     person.ask("Hello")
     person.see("No AI is answering")
