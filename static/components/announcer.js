@@ -2,7 +2,10 @@ import { signal } from "@preact/signals";
 import { html } from "./html.js";
 
 const KEPT = 3;
-const sentences = signal(/** @type {{id: number, text: string}[]} */ ([]));
+const TOGETHER = 100; // milliseconds: what comes within them is one announcement, or some would never be in the page
+const said = signal(/** @type {{id: number, text: string}[]} */ ([]));
+/** @type {string[]} */
+let waiting = [];
 let count = 0;
 
 /**
@@ -10,7 +13,14 @@ let count = 0;
  * @param {string} text
  */
 export function announce(text) {
-  if (text.trim()) sentences.value = [...sentences.value, { id: ++count, text: text.trim() }].slice(-KEPT);
+  if (!text.trim()) return;
+  if (!waiting.length) setTimeout(say, TOGETHER);
+  waiting.push(text.trim());
+}
+
+function say() {
+  said.value = [...said.value, { id: ++count, text: waiting.join(" ") }].slice(-KEPT);
+  waiting = [];
 }
 
 /** Reads texts that grow, sentence by sentence: nobody wants to hear tokens. */
@@ -40,6 +50,6 @@ function endOfSentence(text) {
 
 export function Announcer() {
   return html`<div class="unseen" role="log" aria-live="polite" aria-label="Announcements">
-    ${sentences.value.map(({ id, text }) => html`<p key=${id}>${text}</p>`)}
+    ${said.value.map(({ id, text }) => html`<p key=${id}>${text}</p>`)}
   </div>`;
 }

@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { announce } from "./announcer.js";
 import { copyText } from "./clipboard.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
@@ -7,7 +8,9 @@ import { Icon } from "./icons.js";
 export function CopyButton({ text, label }) {
   const [copied, setCopied] = useState(false);
   const copy = async () => {
-    setCopied(await copyText(text));
+    const isCopied = await copyText(text);
+    setCopied(isCopied);
+    announce(isCopied ? "Copied." : "Not copied.");
     setTimeout(() => setCopied(false), 1_500);
   };
   return html`<button type="button" class="quiet icon-only" onClick=${copy} aria-label=${copied ? "Copied" : label}

@@ -1,4 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
+import { announce } from "./announcer.js";
 import { html } from "./html.js";
 
 /** @import { SessionStore } from "../hooks/session-store.js" */
@@ -13,6 +14,9 @@ export function Thinking({ session, message }) {
   const summary = useRef(/** @type {HTMLSpanElement | null} */ (null));
   const isAlive = message.status === "streaming" && !message.content;
 
+  useEffect(() => {
+    if (isAlive) announce("Thinking.");
+  }, [message.id]);
   useEffect(() => {
     const show = () => {
       extend(/** @type {HTMLDivElement} */ (text.current), message.thinking ?? "");

@@ -105,6 +105,26 @@ def test_screen_readers_hear_sentences(person: Person, page: Page) -> None:
     assert all(re.search(r"([.!?]|And code)$", each) for each in heard)
 
 
+def test_nothing_that_is_to_be_heard_is_lost(page: Page) -> None:
+    page.evaluate("""async () => {
+        const own = document.querySelector("link[rel=modulepreload][href$='/announcer.js']").href;
+        const { announce } = await import(own);
+        for (let number = 1; number <= 40; number += 1) announce(`Sentence ${number}.`);
+    }""")
+    expect(page.get_by_role("log")).to_have_text(" ".join(f"Sentence {number}." for number in range(1, 41)))
+
+
+def test_paper_has_all_of_it_and_no_buttons(person: Person, page: Page) -> None:
+    code, row = "x = " + "1 + " * 100 + "1", "|" + "column |" * 12
+    person.ask(f"```python\n{code}\n```\n\n{row}\n{'|-' * 12}|\n{row}", model="echo")
+    person.see("column")
+    person.see_the_end()
+    page.emulate_media(media="print")
+    assert page.get_by_role("button").count() == page.get_by_role("link").count() == 0
+    wide = "elements => elements.filter((element) => element.scrollWidth > element.clientWidth + 1).length"
+    assert page.locator(".code pre, .table").evaluate_all(wide) == 0
+
+
 def test_dots_and_cursor_keep_still_for_those_who_ask(browser: Browser, page_server: ServerProcess) -> None:
     context = browser.new_context(**LOOKS, reduced_motion="reduce")
     person = Person(context.new_page(), page_server.url)
@@ -120,6 +140,9 @@ def test_text_goes_in_its_own_direction(person: Person) -> None:
     direction = "element => getComputedStyle(element).direction"
     assert person.text.locator("p").evaluate(direction) == "rtl"
     assert person.questions.locator(".bubble").evaluate(direction) == "rtl"
+    assert (
+        person.questions.locator(".bubble").evaluate("element => getComputedStyle(element).unicodeBidi") == "plaintext"
+    )
 
 
 def test_lists_tables_and_quotations_begin_where_their_text_does(person: Person) -> None:

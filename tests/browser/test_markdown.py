@@ -375,9 +375,16 @@ def test_each_sentence_is_heard_once(page: Page) -> None:
         + "\n\nOne. Two!\n- Three **four.** five\n- six? Seven\n\n```\nsilence\n```\n\n---\n\n| a b |\n|---|\n| c |\n"
     )
     at_once = page.evaluate(HEARD, [text])
-    assert at_once.endswith("One. Two! Three four. five six? Seven a b c")
+    assert at_once.endswith("One. Two! Three four. five six? Seven Code. a b c")
     assert page.evaluate(HEARD, re.findall(r"\s+|\S+\s*", text)) == at_once
     assert page.evaluate(HEARD, list(text)) == at_once
+
+
+def test_cells_and_code_are_heard_when_they_are_whole(page: Page) -> None:
+    text = "|Do this|See that|\n|-|-|\n|Reload the page|It goes on|\n|Open a tab||\n\n```python\nx = 1\n```\n\nEnd"
+    heard = "Do this See that Reload the page It goes on Open a tab Code, python. End"
+    assert page.evaluate(HEARD, [text]) == heard
+    assert page.evaluate(HEARD, list(text)) == heard
 
 
 def squeezed(text: str) -> str:

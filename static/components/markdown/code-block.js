@@ -1,3 +1,4 @@
+import { announce } from "../announcer.js";
 import { copyText } from "../clipboard.js";
 import { highlight, loadHighlighter } from "./highlighter.js";
 import { PaintQueue } from "./paint-queue.js";
@@ -46,6 +47,7 @@ export class CodeBlock {
     button.type = "button";
     button.addEventListener("click", async () => {
       button.textContent = (await copyText(this.text)) ? "Copied" : "Not copied";
+      announce(`${button.textContent}.`);
       setTimeout(() => (button.textContent = "Copy"), 1_500);
     });
     return button;

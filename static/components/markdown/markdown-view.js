@@ -18,7 +18,7 @@ export class MarkdownView {
   /**
    * @param {HTMLElement} root
    * @param {(text: string, isWhole: boolean) => void} [onProse] hears the text of a paragraph or the like, from its
-   *   beginning, whenever it has grown: without marks, and without code
+   *   beginning, whenever it has grown: without marks, and of code only that there is some
    */
   constructor(root, onProse = () => {}) {
     this.root = root;
@@ -84,10 +84,11 @@ export class MarkdownView {
   /** @param {Block[]} blocks that may still change */
   speak(blocks) {
     const texts = textsOf(blocks);
-    const isGrowing = !this.ended && textsOf(blocks.slice(-1).map(lastPartOf)).length > 0;
-    const whole = texts.length - (isGrowing ? 1 : 0);
+    const last = this.ended ? [] : textsOf(blocks.slice(-1).map(lastPartOf));
+    const written = last.findLastIndex(Boolean) + 1; // the row of a table has all its cells before they are written
+    const whole = texts.length - last.length + Math.max(written - 1, 0);
     for (; this.heard < whole; this.heard += 1) this.onProse(texts[this.heard], true);
-    if (isGrowing) this.onProse(texts[whole], false);
+    if (written) this.onProse(texts[whole], false);
   }
 
   /**

@@ -56,7 +56,8 @@ export function treeOf(tokens, depth) {
  */
 export function textsOf(nodes) {
   return nodes.flatMap((node) => {
-    if (typeof node === "string" || "code" in node) return [];
+    if (typeof node === "string") return [];
+    if ("code" in node) return [["Code", node.info.trim()].filter(Boolean).join(", ") + "."];
     if (LEAVES.has(node.tag) || node.attributes.class === "math") return [spoken(node.children)];
     return textsOf(node.children);
   });
