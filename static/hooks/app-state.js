@@ -128,6 +128,22 @@ effect(() => {
   if (title) untracked(() => (store.value.title.value = title));
 });
 
+// The list has the newest chats only.
+effect(() => {
+  const { id, title } = store.value;
+  const isListed = list.all.value.some((session) => session.id === id);
+  if (list.answers.value && isLive.value && !isListed && !title.value) untracked(() => readTitle(store.value));
+});
+
+/** @param {SessionStore} of */
+async function readTitle(of) {
+  try {
+    of.title.value ||= (await api.readSession(of.id)).title;
+  } catch {
+    // It is read without a title, then.
+  }
+}
+
 // A chat that begins is not being read yet, and neither is one that is not in view: nothing else says that their
 // questions can be sent now. The same key goes with every attempt, so other tabs may send them too.
 effect(() => {

@@ -95,6 +95,15 @@ def test_a_long_list_is_kept_up_to_date(person: Person, page: Page) -> None:
     expect(rows).to_have_count(500)
 
 
+def test_a_chat_that_is_too_old_for_the_list_has_its_title(person: Person, page: Page) -> None:
+    person.ask("A question of long ago", model="echo")
+    person.see_the_end()
+    list_many(page)
+    expect(page.locator(".session")).to_have_count(50)
+    expect(page.get_by_role("heading", name="A question of long ago")).to_be_visible()
+    expect(page).to_have_title("A question of long ago · Xionimus")
+
+
 def test_a_double_click_shows_more_chats_once(person: Person, page: Page) -> None:
     list_many(page)
     more = person.button("Show more")
