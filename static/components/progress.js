@@ -22,7 +22,7 @@ export function Progress({ session }) {
   useTicking(Boolean(answer));
   if (!answer && !isBehind) return null;
   return html`<div class="progress">
-    <span class="amount">${answer ? stateOf(answer) : "The answer is complete"}</span>
+    <span class="amount">${answer ? stateOf(answer) : "All of it is here"}</span>
     ${answer && html`<span>${elapsed(beginning(answer))}</span>`}
     <span class="space" />
     ${isBehind &&

@@ -5,14 +5,14 @@ import { focusComposer } from "./composer-focus.js";
 import { CopyButton } from "./copy-button.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
-import { QuestionEditor } from "./question-editor.js";
+import { QuestionEditor, isBeingEdited } from "./question-editor.js";
 
 /** @import { SessionStore } from "../hooks/session-store.js" */
 /** @import { Spoken } from "../client/conversation.js" */
 
 /** @param {{session: SessionStore, message: Spoken}} props */
 export function Question({ session, message }) {
-  const [editing, setEditing] = useState(false);
+  const [editing, setEditing] = useState(isBeingEdited(message.id));
   session.revision(message.id).value;
   if (editing) {
     const send = (/** @type {string} */ text) => {
@@ -24,7 +24,7 @@ export function Question({ session, message }) {
       setEditing(false);
       focusComposer();
     };
-    return html`<${QuestionEditor} text=${message.content} action="Send as a new version" onSend=${send}
+    return html`<${QuestionEditor} id=${message.id} text=${message.content} action="Send as a new version" onSend=${send}
       onCancel=${cancel} />`;
   }
   return html`<article class="question" aria-label="Question" data-message=${message.id}>

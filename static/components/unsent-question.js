@@ -3,7 +3,7 @@ import { offerUndo } from "../hooks/undo.js";
 import { Bubble } from "./bubble.js";
 import { focusComposer } from "./composer-focus.js";
 import { html } from "./html.js";
-import { QuestionEditor } from "./question-editor.js";
+import { QuestionEditor, isBeingEdited } from "./question-editor.js";
 import { Remedy } from "./remedy.js";
 
 /** @import { SessionStore } from "../hooks/session-store.js" */
@@ -14,7 +14,7 @@ import { Remedy } from "./remedy.js";
  * @param {{session: SessionStore, unsent: Unsent}} props
  */
 export function UnsentQuestion({ session, unsent }) {
-  const [editing, setEditing] = useState(false);
+  const [editing, setEditing] = useState(isBeingEdited(unsent.key));
   const { asking } = session;
   const { content } = unsent.question;
   if (editing) {
@@ -26,7 +26,7 @@ export function UnsentQuestion({ session, unsent }) {
       setEditing(false);
       focusComposer();
     };
-    return html`<${QuestionEditor} text=${content} action="Send" onSend=${send} onCancel=${cancel} />`;
+    return html`<${QuestionEditor} id=${unsent.key} text=${content} action="Send" onSend=${send} onCancel=${cancel} />`;
   }
   const discard = () => {
     asking.discard(unsent.key);

@@ -117,6 +117,22 @@ def test_an_edited_question_is_a_branch(person: Person, page: Page) -> None:
     expect(person.text).to_have_text("second")
 
 
+def test_what_is_typed_into_an_old_question_survives_a_reload(person: Person, page: Page) -> None:
+    answered = "first"
+    person.ask(answered, model="echo")
+    person.see_the_end()
+    person.questions.first.hover()
+    person.button("Edit the question").click()
+    editor = page.get_by_role("textbox", name="Edit the question")
+    editor.fill("half of a better one")
+    page.reload()
+    expect(editor).to_have_value("half of a better one")
+    person.button("Cancel").click()
+    page.reload()
+    person.see(answered)
+    expect(editor).to_be_hidden()
+
+
 def test_the_branch_in_view_stays_in_view(person: Person, page: Page, page_server: ServerProcess) -> None:
     url = f"{page_server.url}/api/sessions/{person.session}/messages"
     person.ask("first version", model="echo")
@@ -197,7 +213,7 @@ def test_pause_holds_the_display_while_the_answer_goes_on(person: Person, page: 
     person.button("Pause").click()
     page.wait_for_timeout(100)
     held = person.read()
-    expect(page.get_by_text("The answer is complete")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("All of it is here")).to_be_visible(timeout=20_000)
     assert person.read() == held
     person.button("Catch up").click()
     person.see(END_OF_DEMO)
@@ -208,7 +224,7 @@ def test_the_reading_speed_is_the_viewers_own(person: Person, context: BrowserCo
     slider = page.get_by_label("Reading speed")
     slider.fill("2")
     expect(slider).to_have_attribute("aria-valuetext", "slow")
-    expect(page.get_by_text("The answer is complete")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("All of it is here")).to_be_visible(timeout=20_000)
     assert END_OF_DEMO not in person.read()
     person.button("Catch up").click()
     person.see(END_OF_DEMO)
