@@ -1,3 +1,5 @@
+import { Cut } from "./errors.js";
+
 /** @typedef {{number: number, of: number, at: number, server: number}} Tick */
 
 /**
@@ -8,6 +10,7 @@
  */
 export async function probe(format, signal) {
   const response = await fetch(`/api/stream/probe?format=${format}`, { signal });
+  if (!response.ok) throw new Cut("refused");
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
   const decoder = new TextDecoder();
   /** @type {Tick[]} */

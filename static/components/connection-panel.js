@@ -67,6 +67,7 @@ function advice({ sse, ndjson }) {
   if (sse === "testing" || ndjson === "testing") return "The test takes two seconds.";
   if (sse === "streams") return "All is well: answers can arrive word by word.";
   if (ndjson === "streams") return "One way is blocked; this page uses the other by itself.";
+  if (sse === "failed" && ndjson === "failed") return "The server cannot be reached now, or does not answer.";
   return "Answers arrive in steps here. A WebSocket may do better, if it connects.";
 }
 

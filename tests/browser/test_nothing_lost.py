@@ -175,6 +175,8 @@ def test_a_question_that_failed_is_sent_again_by_hand(person: Person, page: Page
 
 
 REFUSALS = {
+    "draining": (503, "the server is about to stop; try again in a moment"),
+    "storage_unavailable": (503, "the database file /srv/x.db, or its -wal, was moved or deleted"),
     "unauthorized": (401, "send your token as `Authorization: Bearer TOKEN`, or sign in"),
     "provider_not_configured": (422, "OpenAI needs an API key. Set it, or send one of your own as api_keys.openai."),
 }
@@ -198,6 +200,21 @@ def test_who_has_to_sign_in_to_ask_is_led_there(person: Person, page: Page) -> N
     expect(note).to_contain_text("Not sent. You are signed out.")
     expect(note.get_by_role("link", name="Sign in")).to_have_attribute("href", f"/sign-in?next=/%23{person.session}")
     assert "Bearer" not in page.content()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("draining", "Not sent. The server is about to start again. It will be tried again."),
+        ("storage_unavailable", "Not sent. The server can keep nothing at the moment; its disk may be full. It will"),
+    ],
+)
+def test_why_a_question_is_not_sent_is_said_in_words_for_people(
+    person: Person, page: Page, code: str, said: str
+) -> None:
+    refuse_questions(page, code)
+    person.ask("may I?", model="echo")
+    expect(page.get_by_label("Question that has not been sent")).to_contain_text(said)
 
 
 def test_who_has_signed_in_again_need_not_ask_again(person: Person, page: Page) -> None:
