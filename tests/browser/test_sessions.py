@@ -116,10 +116,11 @@ def test_a_double_click_shows_more_chats_once(person: Person, page: Page) -> Non
 
 
 def test_a_deletion_can_be_undone_for_a_while(person: Person, page: Page, page_server: ServerProcess) -> None:
-    session = ask_over_http(page_server, f"Delete me {uuid.uuid4().hex}")
+    title = f"Delete me {uuid.uuid4().hex}"
+    session = ask_over_http(page_server, title)
     page.clock.install()
     page.reload()
-    row = page.locator(".session", has_text="Delete me").first
+    row = page.locator(".session", has_text=title)
     delete = row.get_by_title("Delete")
     row.hover()
     delete.click()
@@ -141,10 +142,11 @@ def test_a_deletion_can_be_undone_for_a_while(person: Person, page: Page, page_s
 def test_a_deletion_under_way_is_not_offered_to_be_undone(
     person: Person, page: Page, page_server: ServerProcess
 ) -> None:
-    session = ask_over_http(page_server, f"On its way {uuid.uuid4().hex}")
+    title = f"On its way {uuid.uuid4().hex}"
+    session = ask_over_http(page_server, title)
     page.clock.install()
     page.reload()
-    row = page.locator(".session", has_text="On its way").first
+    row = page.locator(".session", has_text=title)
     row.hover()
     row.get_by_title("Delete").click()
     expect(person.button("Undo")).to_be_visible()
@@ -165,9 +167,10 @@ def test_a_deletion_under_way_is_not_offered_to_be_undone(
 
 
 def test_a_deletion_is_carried_out_by_leaving(person: Person, page: Page, page_server: ServerProcess) -> None:
-    session = ask_over_http(page_server, f"Left behind {uuid.uuid4().hex}")
+    title = f"Left behind {uuid.uuid4().hex}"
+    session = ask_over_http(page_server, title)
     page.reload()
-    row = page.locator(".session", has_text="Left behind").first
+    row = page.locator(".session", has_text=title)
     row.hover()
     row.get_by_title("Delete").click()
     page.goto("about:blank")

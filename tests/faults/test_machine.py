@@ -120,6 +120,7 @@ class Api(RuleBasedStateMachine):
     @rule(conversation=sessions, title=CONTENTS)
     def rename(self, conversation: Conversation, title: str) -> None:
         reply = self.http.patch(conversation.path, json={"title": title})
+        title = " ".join(title.split())
         assert reply.json()["title"] == title
         assert json.loads(self._log(conversation)[-1])["title"] == title
 
