@@ -69,12 +69,13 @@ class HttpClient:
         response: Response = await self._http.post(url, headers, body)
         if is_event_stream(response):
             return response
-        if response.status == 200 and is_plain(response) and kind_of(response) in ALSO_EVENTS:
+        may_answer = response.status == 200 and kind_of(response) in ALSO_EVENTS
+        if may_answer and is_plain(response):
             response = Begun(response)
             if await response.looks_like_events():
                 return response
-        said = await read_body(response)
-        if response.status == 200 and isinstance(said, dict) and said.get("choices"):
+        said = await read_body(response, may_answer)
+        if may_answer and isinstance(said, dict) and said.get("choices"):
             return Whole(response, said)
         raise refused(self._name, response, said)
 
@@ -137,11 +138,16 @@ class Begun:
         return self._response.over
 
     async def looks_like_events(self) -> bool:
-        async for piece in self._pieces:
-            self._begin += piece
-            begin = self._begin.lstrip(BLANKS)
-            if len(begin) >= len(FIELDS[0]) or len(self._begin) > MAX_ERROR:
-                return begin.startswith(FIELDS)
+        """Closed if nobody waits for it any more."""
+        try:
+            async for piece in self._pieces:
+                self._begin += piece
+                begin = self._begin.lstrip(BLANKS)
+                if len(begin) >= len(FIELDS[0]) or len(self._begin) > MAX_ERROR:
+                    return begin.startswith(FIELDS)
+        except BaseException:
+            await self.aclose()
+            raise
         return False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -184,10 +190,10 @@ def is_plain(response: Response) -> bool:
     return all(value.lower() == b"identity" for name, value in response.headers if name.lower() == b"content-encoding")
 
 
-async def read_body(response: Response) -> object:
+async def read_body(response: Response, may_answer: bool) -> object:
     """The whole body as JSON, or None if it is something else, too long, too slow or cut short. Closes the response."""
-    # Where an answer may come, it takes the time that it takes, and whoever waits for it knows for how long.
-    longest, timeout = (MAX_EVENT, None) if response.status == 200 else (MAX_ERROR, ERROR_TIMEOUT)
+    # An answer takes the time that it takes, and whoever waits for it knows for how long.
+    longest, timeout = (MAX_EVENT, None) if may_answer else (MAX_ERROR, ERROR_TIMEOUT)
     read = bytearray()
     try:
         if not is_plain(response):

@@ -311,6 +311,29 @@ async def test_a_stream_may_be_called_something_else(kind: str, begin: bytes) ->
     assert await answer(stream(pieces, {"Content-Type": kind})) == [Text("Hello"), Finish("stop")]
 
 
+@pytest.mark.parametrize("begin", [b"", b"\n", b'{"choices": ['])
+async def test_who_leaves_before_an_answer_in_one_piece_is_there_closes_the_connection(begin: bytes) -> None:
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def late(connection: Connection) -> None:
+        await connection.send(head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}))
+        if begin:
+            await connection.send(chunk(begin))
+        asked.set()
+        await connection.until_gone()
+        gone.set()
+
+    async with WireServer(late) as vendor, connected(vendor.url) as provider:
+        waiting = asyncio.create_task(ask(provider))
+        await asked.wait()
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        async with asyncio.timeout(5):
+            await gone.wait()
+        with suppress(asyncio.CancelledError):
+            await waiting
+
+
 async def test_an_answer_may_come_whole() -> None:
     message = {"role": "assistant", "content": "Hello ☃", "reasoning_content": "Hm."}
     said = {
