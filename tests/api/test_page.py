@@ -78,6 +78,18 @@ async def test_files_are_kept_under_the_version_that_the_page_names_and_asked_fo
         assert (found.status_code, found.headers["cache-control"]) == (200, "no-cache"), address
 
 
+async def test_files_are_compressed_for_those_who_take_it(client: httpx.AsyncClient, folder: Path) -> None:
+    text = "export const a = 1;\n" * 1_000
+    (folder / "static" / "late.js").write_text(text, "utf-8")
+    found = await client.get("/static/late.js")
+    assert (found.headers["content-encoding"], found.text) == ("gzip", text)
+    assert found.num_bytes_downloaded < len(text) / 10
+    plain = await client.get("/static/late.js", headers={"Accept-Encoding": "identity"})
+    assert ("content-encoding" not in plain.headers, plain.text) == (True, text)
+    again = await client.get("/static/late.js", headers={"If-None-Match": found.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
 @pytest.mark.parametrize("name", ["static/late.js", "static/page.css", "vendor/v/package.json"])
 async def test_with_any_file_the_version_changes(client: httpx.AsyncClient, folder: Path, name: str) -> None:
     before = _addresses((await client.get("/")).text)
