@@ -95,10 +95,13 @@ def test_a_long_list_is_kept_up_to_date(person: Person, page: Page) -> None:
     expect(rows).to_have_count(500)
 
 
-def test_a_chat_that_is_too_old_for_the_list_has_its_title(person: Person, page: Page) -> None:
-    person.ask("A question of long ago", model="echo")
-    person.see_the_end()
+def test_a_chat_that_is_too_old_for_the_list_has_its_title(
+    person: Person, page: Page, page_server: ServerProcess
+) -> None:
     list_many(page)
+    session = ask_over_http(page_server, "A question of long ago")  # this browser has not listed it before
+    with page.expect_response(f"**/api/sessions/{session}"):
+        person.open(session)
     expect(page.locator(".session")).to_have_count(50)
     expect(page.get_by_role("heading", name="A question of long ago")).to_be_visible()
     expect(page).to_have_title("A question of long ago · Xionimus")
