@@ -91,18 +91,34 @@ def assert_no_fault(page: Page) -> None:
         assert found.violations_count == 0, found.generate_report()
 
 
+LISTEN = """() => {
+    window.heard = [];
+    new MutationObserver((changes) => {
+        for (const { addedNodes } of changes) for (const node of addedNodes) window.heard.push(node.textContent);
+    }).observe(document.querySelector("[aria-live=polite][role=log]"), { childList: true });
+}"""
+
+
 def test_screen_readers_hear_sentences(person: Person, page: Page) -> None:
-    page.evaluate("""() => {
-        window.heard = [];
-        new MutationObserver((changes) => {
-            for (const { addedNodes } of changes) for (const node of addedNodes) window.heard.push(node.textContent);
-        }).observe(document.querySelector("[aria-live=polite][role=log]"), { childList: true });
-    }""")
+    page.evaluate(LISTEN)
     person.ask("One sentence. Another one! **Is** this the third? And `code`", model="echo")
     expect(page.get_by_role("log")).to_contain_text("The answer has ended.")
     heard = page.evaluate("window.heard")
     assert " ".join(heard) == "One sentence. Another one! Is this the third? And code The answer has ended."
     assert all(re.search(r"([.!?]|And code)$", each) for each in heard)
+
+
+def test_screen_readers_hear_once_that_a_model_thinks_and_that_something_is_copied(person: Person, page: Page) -> None:
+    page.context.grant_permissions(["clipboard-write"])
+    page.evaluate(LISTEN)
+    page.get_by_label("Think").check()
+    person.ask("Hello")
+    expect(page.get_by_role("log")).to_contain_text("The answer has ended.")
+    heard = " ".join(page.evaluate("window.heard"))
+    assert heard.startswith("Thinking. This is a demonstration")
+    assert heard.count("Thinking.") == 1
+    person.button("Copy the answer").click()
+    expect(page.get_by_role("log")).to_contain_text("Copied.")
 
 
 def test_nothing_that_is_to_be_heard_is_lost(page: Page) -> None:

@@ -243,7 +243,7 @@ async ([before, selected, after]) => {
 }
 """
 HEARD = """
-async (pieces) => {
+async ([pieces, isOver]) => {
     const { MarkdownView } = await import("/static/components/markdown/markdown-view.js");
     const { SentenceReader } = await import("/static/components/announcer.js");
     const heard = [];
@@ -253,7 +253,7 @@ async (pieces) => {
         view.restUntil = 0;
         view.write(piece);
     }
-    view.end();
+    if (isOver) view.end();
     return heard.join(" ").replace(/\\s+/g, " ");
 }
 """
@@ -374,17 +374,28 @@ def test_each_sentence_is_heard_once(page: Page) -> None:
         RICH
         + "\n\nOne. Two!\n- Three **four.** five\n- six? Seven\n\n```\nsilence\n```\n\n---\n\n| a b |\n|---|\n| c |\n"
     )
-    at_once = page.evaluate(HEARD, [text])
+    at_once = heard(page, [text])
     assert at_once.endswith("One. Two! Three four. five six? Seven Code. a b c")
-    assert page.evaluate(HEARD, re.findall(r"\s+|\S+\s*", text)) == at_once
-    assert page.evaluate(HEARD, list(text)) == at_once
+    assert heard(page, re.findall(r"\s+|\S+\s*", text)) == at_once
+    assert heard(page, list(text)) == at_once
 
 
 def test_cells_and_code_are_heard_when_they_are_whole(page: Page) -> None:
     text = "|Do this|See that|\n|-|-|\n|Reload the page|It goes on|\n|Open a tab||\n\n```python\nx = 1\n```\n\nEnd"
-    heard = "Do this See that Reload the page It goes on Open a tab Code, python. End"
-    assert page.evaluate(HEARD, [text]) == heard
-    assert page.evaluate(HEARD, list(text)) == heard
+    said = "Do this See that Reload the page It goes on Open a tab Code, python. End"
+    assert heard(page, [text]) == said
+    assert heard(page, list(text)) == said
+
+
+def test_code_is_announced_when_it_begins(page: Page) -> None:
+    text = '- Like this:\n  ```python title="x.py"\n  x = 1\n  y = 2'
+    assert heard(page, list(text), is_over=False) == "Like this: Code, python."
+    assert heard(page, list(text)) == "Like this: Code, python."
+
+
+def heard(page: Page, pieces: list[str], is_over: bool = True) -> str:
+    said: str = page.evaluate(HEARD, [pieces, is_over])
+    return said
 
 
 def squeezed(text: str) -> str:

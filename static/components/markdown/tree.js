@@ -57,10 +57,16 @@ export function treeOf(tokens, depth) {
 export function textsOf(nodes) {
   return nodes.flatMap((node) => {
     if (typeof node === "string") return [];
-    if ("code" in node) return [["Code", node.info.trim()].filter(Boolean).join(", ") + "."];
+    if ("code" in node) return [announcementOf(node)];
     if (LEAVES.has(node.tag) || node.attributes.class === "math") return [spoken(node.children)];
     return textsOf(node.children);
   });
+}
+
+/** With a blank, so that the sentence has ended: code is announced when it begins. @param {Code} code */
+function announcementOf({ info }) {
+  const [language] = info.trim().split(/\s/, 1);
+  return language ? `Code, ${language}. ` : "Code. ";
 }
 
 /**
