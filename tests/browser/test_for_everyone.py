@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.browser.conftest import LOOKS
 from tests.browser.person import Person
@@ -130,12 +130,16 @@ def test_nothing_that_is_to_be_heard_is_lost(page: Page) -> None:
     expect(page.get_by_role("log")).to_have_text(" ".join(f"Sentence {number}." for number in range(1, 41)))
 
 
+A4: ViewportSize = {"width": 718, "height": 1047}  # in CSS pixels, within its margins
+
+
 def test_paper_has_all_of_it_and_no_buttons(person: Person, page: Page) -> None:
     code, row = "x = " + "1 + " * 100 + "1", "|" + "column |" * 12
     person.ask(f"```python\n{code}\n```\n\n{row}\n{'|-' * 12}|\n{row}", model="echo")
     person.see("column")
     person.see_the_end()
     page.emulate_media(media="print")
+    page.set_viewport_size(A4)
     assert page.get_by_role("button").count() == page.get_by_role("link").count() == 0
     wide = "elements => elements.filter((element) => element.scrollWidth > element.clientWidth + 1).length"
     assert page.locator(".code pre, .table").evaluate_all(wide) == 0
