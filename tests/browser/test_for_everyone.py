@@ -230,6 +230,20 @@ def test_the_drawer_of_chats_is_left_as_it_was_entered(browser: Browser, page_se
     context.close()
 
 
+def test_what_colours_say_is_to_be_seen_where_the_system_chooses_them(person: Person, page: Page) -> None:
+    answered(person)
+    person.button("New chat").click()
+    page.route("**/events?*", lambda route: None)  # the answer is being written, and nothing of it arrives
+    person.ask("Go", model="long")
+    page.emulate_media(forced_colors="active")
+    ink = page.evaluate("getComputedStyle(document.body).color")
+    for dot in (".badge .dot", ".session.current .active", ".typing i"):
+        expect(page.locator(dot).first).to_have_css("background-color", ink)
+    expect(page.locator(".bubble")).to_have_css("border-top", f"1px solid {ink}")
+    expect(page.locator(".session.current")).to_have_css("border-top", f"1px solid {ink}")
+    expect(page.locator(".session:not(.current)").first).to_have_css("border-top-style", "none")
+
+
 def test_light_and_dark_by_the_system_and_by_choice(person: Person, page: Page) -> None:
     def is_dark() -> bool:
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
