@@ -160,9 +160,30 @@ def test_text_goes_in_its_own_direction(person: Person) -> None:
     direction = "element => getComputedStyle(element).direction"
     assert person.text.locator("p").evaluate(direction) == "rtl"
     assert person.questions.locator(".bubble").evaluate(direction) == "rtl"
-    assert (
-        person.questions.locator(".bubble").evaluate("element => getComputedStyle(element).unicodeBidi") == "plaintext"
-    )
+
+
+def test_each_line_of_a_question_goes_in_its_own_direction(person: Person) -> None:
+    person.ask("مرحبا بالعالم\nHello, world.", model="echo")
+    person.see("world.")
+    first, last = person.questions.locator(".bubble").evaluate("""(bubble) => [..."H."].map((letter) => {
+        const place = new Range();
+        const start = bubble.firstChild.data.indexOf(letter);
+        place.setStart(bubble.firstChild, start);
+        place.setEnd(bubble.firstChild, start + 1);
+        return place.getBoundingClientRect().x;
+    })""")
+    assert first < last
+
+
+def test_what_is_suggested_in_a_field_can_be_read(person: Person, page: Page) -> None:
+    settings(person)
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        hint = page.locator(".hint").first.evaluate("element => getComputedStyle(element).color")
+        for name in ("Most tokens an answer may have", "OpenAI"):
+            look = "(field, name) => getComputedStyle(field, '::placeholder')[name]"
+            assert page.get_by_label(name).evaluate(look, "color") == hint
+            assert page.get_by_label(name).evaluate(look, "opacity") == "1"
 
 
 def test_lists_tables_and_quotations_begin_where_their_text_does(person: Person) -> None:

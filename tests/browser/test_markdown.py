@@ -398,5 +398,14 @@ def heard(page: Page, pieces: list[str], is_over: bool = True) -> str:
     return said
 
 
+def test_what_is_selected_across_code_is_the_code_alone(person: Person, page: Page) -> None:
+    person.ask("before\n\n```python\nx = 1\n```\n\nafter", model="echo")
+    person.see_the_end()
+    selected = person.text.evaluate(
+        "(text) => { getSelection().selectAllChildren(text); return String(getSelection()); }"
+    )
+    assert selected.split() == ["before", "x", "=", "1", "after"]
+
+
 def squeezed(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
