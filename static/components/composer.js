@@ -7,6 +7,7 @@ import { COMPOSER, focusComposer, isTouched } from "./composer-focus.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { ModelPicker } from "./model-picker.js";
+import { PassingButton } from "./passing-button.js";
 import { Progress } from "./progress.js";
 import { WhenBusy } from "./when-busy.js";
 
@@ -48,8 +49,8 @@ export function Composer({ session }) {
         ${isBusy && html`<${WhenBusy} />`}
         <span class="space" />
         ${isBusy &&
-        html`<button type="button" class="round stop" onClick=${() => session.stop()} aria-label="Stop"
-          title="Stop (Esc)"><${Icon} name="stop" /></button>`}
+        html`<${PassingButton} class="round stop" onClick=${() => session.stop()} aria-label="Stop"
+          title="Stop (Esc)"><${Icon} name="stop" /><//>`}
         <button type="submit" class="round primary" disabled=${!text.trim()} aria-label="Send" title="Send (Enter)">
           <${Icon} name="send" />
         </button>

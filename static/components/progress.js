@@ -2,8 +2,10 @@ import { useEffect, useState } from "preact/hooks";
 import { behind, catchUp, paused } from "../hooks/playback.js";
 import { maxTokens, speed } from "../hooks/preferences.js";
 import { stopping } from "../hooks/stopping.js";
+import { useFocusPassedOn } from "./composer-focus.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
+import { PassingButton } from "./passing-button.js";
 
 /** @import { Spoken } from "../client/conversation.js" */
 /** @import { SessionStore } from "../hooks/session-store.js" */
@@ -19,14 +21,20 @@ const SPEED_NAMES = { now: "as it comes", calm: "calm", slow: "slow" };
 export function Progress({ session }) {
   const [answer] = session.active.value;
   const isBehind = behind.value > 200 || paused.value;
-  useTicking(Boolean(answer));
   if (!answer && !isBehind) return null;
-  return html`<div class="progress">
+  return html`<${Shown} answer=${answer} isBehind=${isBehind} />`;
+}
+
+/** @param {{answer: Spoken | undefined, isBehind: boolean}} props */
+function Shown({ answer, isBehind }) {
+  const whole = useFocusPassedOn();
+  useTicking(Boolean(answer));
+  return html`<div class="progress" ref=${whole}>
     <span class="amount">${answer ? stateOf(answer) : "All of it is here"}</span>
     ${answer && html`<span>${elapsed(beginning(answer))}</span>`}
     <span class="space" />
     ${isBehind &&
-    html`<button type="button" class="quiet" onClick=${catchUp}><${Icon} name="skip" /> Catch up</button>`}
+    html`<${PassingButton} class="quiet" onClick=${catchUp}><${Icon} name="skip" /> Catch up<//>`}
     <${SpeedSlider} />
     <button type="button" class="quiet" aria-pressed=${paused.value} onClick=${() => (paused.value = !paused.value)}>
       <${Icon} name=${paused.value ? "play" : "pause"} /> ${paused.value ? "Go on" : "Pause"}

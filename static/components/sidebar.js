@@ -2,6 +2,7 @@ import { currentId, newSession } from "../hooks/app-state.js";
 import { hasMore, listed, loadMore, searched } from "../hooks/session-list.js";
 import { owner, signsIn } from "../hooks/owner.js";
 import { signOut } from "../hooks/signing-out.js";
+import { useFocusPassedOn } from "./composer-focus.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { SessionRow } from "./session-row.js";
@@ -37,9 +38,14 @@ export function Sidebar({ onClose }) {
       )}
     </ul>
     ${!listed.value.length && html`<p class="nothing">${searched.value ? "Nothing found" : "No chats yet"}</p>`}
-    ${hasMore.value && html`<button type="button" class="quiet" onClick=${loadMore}>Show more</button>`}
+    ${hasMore.value && html`<${More} />`}
     ${signsIn &&
     html`<footer class="whose"><span>${owner}</span>
       <button type="button" class="quiet" onClick=${signOut}>Sign out</button></footer>`}
   </nav>`;
+}
+
+function More() {
+  const button = useFocusPassedOn();
+  return html`<button type="button" class="quiet" ref=${button} onClick=${loadMore}>Show more</button>`;
 }

@@ -4,6 +4,7 @@ import { useStickToEnd } from "../hooks/useStickToEnd.js";
 import { Answer } from "./answer.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
+import { PassingButton } from "./passing-button.js";
 import { Question } from "./question.js";
 import { UnsentQuestion } from "./unsent-question.js";
 import { Welcome } from "./welcome.js";
@@ -42,9 +43,9 @@ function Messages({ session }) {
 /** @param {{isAway: Signal<boolean>, hasNews: Signal<boolean>, onClick: () => void}} props */
 function ToEnd({ isAway, hasNews, onClick }) {
   if (!isAway.value) return null;
-  return html`<button type="button" class="to-end" onClick=${onClick}>
+  return html`<${PassingButton} class="to-end" onClick=${onClick}>
     <${Icon} name="down" /> ${hasNews.value ? "New text" : "To the end"}
-  </button>`;
+  <//>`;
 }
 
 /** @param {{session: SessionStore, message: Spoken}} props */

@@ -3,6 +3,7 @@ import { offerUndo } from "../hooks/undo.js";
 import { Bubble } from "./bubble.js";
 import { focusComposer } from "./composer-focus.js";
 import { html } from "./html.js";
+import { PassingButton } from "./passing-button.js";
 import { QuestionEditor, isBeingEdited } from "./question-editor.js";
 import { Remedy } from "./remedy.js";
 
@@ -41,7 +42,7 @@ export function UnsentQuestion({ session, unsent }) {
           <span class="buttons">
             <${Remedy} code=${unsent.code} session=${session.id} />
             ${!session.deleted.value &&
-            html`<button type="button" onClick=${() => asking.attempt(unsent)}>Try again</button>
+            html`<${PassingButton} onClick=${() => asking.attempt(unsent)}>Try again<//>
               <button type="button" onClick=${() => setEditing(true)}>Edit</button>`}
             <button type="button" class="quiet" onClick=${discard}>Discard</button>
           </span>

@@ -1,4 +1,5 @@
 import { html } from "./html.js";
+import { PassingButton } from "./passing-button.js";
 
 /** @import { SessionStore } from "../hooks/session-store.js" */
 
@@ -16,7 +17,7 @@ export function Welcome({ session }) {
     <ul>
       ${SUGGESTIONS.map(
         (text) => html`<li key=${text}>
-          <button type="button" onClick=${() => session.send(text)}>${text}</button>
+          <${PassingButton} onClick=${() => session.send(text)}>${text}<//>
         </li>`,
       )}
     </ul>
