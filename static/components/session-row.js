@@ -3,6 +3,7 @@ import { newSession } from "../hooks/app-state.js";
 import { isComposing } from "../hooks/composing.js";
 import { isBegun, remove, rename } from "../hooks/session-list.js";
 import { isUnsent } from "../hooks/unsent.js";
+import { focusComposer } from "./composer-focus.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 
@@ -11,20 +12,26 @@ import { Icon } from "./icons.js";
 /** @param {{session: Session, isCurrent: boolean, onOpen: () => void}} props */
 export function SessionRow({ session, isCurrent, onOpen }) {
   const [renaming, setRenaming] = useState(false);
+  const row = useRef(/** @type {HTMLLIElement | null} */ (null));
+  const link = useRef(/** @type {HTMLAnchorElement | null} */ (null));
   const edit = useRef(/** @type {HTMLButtonElement | null} */ (null));
   const wasRenaming = useRef(false);
   useEffect(() => {
-    if (wasRenaming.current && !renaming && document.activeElement === document.body) edit.current?.focus();
+    if (wasRenaming.current && !renaming && document.activeElement === document.body) {
+      link.current?.focus(); // it shows what can be done with the row, too
+      edit.current?.focus();
+    }
     wasRenaming.current = renaming;
   }, [renaming]);
   const title = session.title || "Untitled";
   if (renaming) return html`<li><${TitleEditor} session=${session} onDone=${() => setRenaming(false)} /></li>`;
   const discard = () => {
+    focusNextTo(row.current);
     remove(session, isCurrent);
     if (isCurrent) newSession();
   };
-  return html`<li class=${isCurrent ? "session current" : "session"}>
-    <a href="#${session.id}" aria-current=${isCurrent ? "page" : undefined} onClick=${onOpen}>
+  return html`<li ref=${row} class=${isCurrent ? "session current" : "session"}>
+    <a ref=${link} href="#${session.id}" aria-current=${isCurrent ? "page" : undefined} onClick=${onOpen}>
       <span class="title" dir="auto">${title}</span>
       <span class="when">
         ${session.active.length > 0 && html`<span class="active" role="img" aria-label="being answered" />`}
@@ -39,6 +46,14 @@ export function SessionRow({ session, isCurrent, onOpen }) {
         onClick=${discard}><${Icon} name="trash" /></button>
     </span>
   </li>`;
+}
+
+/** @param {HTMLElement | null} row that goes */
+function focusNextTo(row) {
+  const next = row?.nextElementSibling ?? row?.previousElementSibling;
+  const link = next?.querySelector("a");
+  if (link) link.focus();
+  else focusComposer();
 }
 
 /** @param {{session: Session, onDone: () => void}} props */

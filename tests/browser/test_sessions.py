@@ -55,9 +55,9 @@ def test_a_chat_is_renamed(person: Person, page: Page, page_server: ServerProces
     assert httpx.get(f"{page_server.url}/api/sessions/{session}").json()["title"] == "New name"
 
 
-def list_many(page: Page) -> list[str]:
-    """620 chats, the newest first, of which any may be changed."""
-    titles = [f"Chat {number}" for number in range(620)]
+def list_many(page: Page, count: int = 620) -> list[str]:
+    """So many chats, the newest first, of which any may be changed."""
+    titles = [f"Chat {number}" for number in range(count)]
 
     def listed(route: Route) -> None:
         asked = parse_qs(urlsplit(route.request.url).query)
@@ -69,7 +69,7 @@ def list_many(page: Page) -> list[str]:
         for number, title in list(enumerate(titles))[first : first + limit]:
             at = f"2026-01-01T{23 - number // 60:02}:{59 - number % 60:02}:00Z"
             chats.append({"id": f"chat-{number}", "title": title, "created_at": at, "updated_at": at, "active": []})
-        return route.fulfill(json={"sessions": chats, "has_more": first + limit < 620, "owner": "local"})
+        return route.fulfill(json={"sessions": chats, "has_more": first + limit < count, "owner": "local"})
 
     page.route("**/api/sessions?*", listed)
     page.reload()
@@ -379,6 +379,46 @@ def test_who_asks_in_a_chat_that_is_about_to_go_keeps_it(person: Person, page: P
     expect(page.locator(".session.current")).to_contain_text("to go")
     page.wait_for_timeout(6_500)
     expect(page.get_by_text("This chat has been deleted.")).to_have_count(0)
+
+
+@pytest.mark.parametrize("key", ["Enter", "Escape"])
+def test_who_renames_by_keyboard_stays_at_the_row(
+    person: Person, page: Page, page_server: ServerProcess, key: str
+) -> None:
+    session = ask_over_http(page_server, f"By its name {uuid.uuid4().hex}")
+    page.reload()
+    link = page.locator(f".session a[href='#{session}']")
+    expect(link).to_contain_text("By its name")
+    link.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Title")).to_be_focused()
+    page.keyboard.press(key)
+    expect(page.get_by_role("button", name="Rename By its name")).to_be_focused()
+
+
+def test_the_focus_goes_on_from_a_deleted_chat(person: Person, page: Page) -> None:
+    list_many(page, 3)
+    rows = page.locator(".session")
+    expect(rows).to_have_count(3)
+    for place, left in ((0, "Chat 1"), (1, "Chat 1")):
+        rows.nth(place).get_by_role("link").focus()
+        for _ in range(2):
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("link", name=left)).to_be_focused()
+    for _ in range(2):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(rows).to_have_count(0)
+    expect(person.composer).to_be_focused()
+
+
+def test_the_last_chats_are_shown_and_one_goes_on(person: Person, page: Page) -> None:
+    list_many(page, 60)
+    person.button("Show more").press("Enter")
+    expect(page.locator(".session")).to_have_count(60)
+    expect(person.composer).to_be_focused()
 
 
 def test_a_title_that_could_not_be_saved_is_not_shown(person: Person, page: Page, page_server: ServerProcess) -> None:
