@@ -108,3 +108,37 @@ def test_a_question_is_tried_again(person: Person, page: Page, use: Use) -> None
     use(again)
     person.see("once more")
     goes_on_typing(person)
+
+
+def test_the_versions_of_an_answer_are_gone_through_by_one_key(person: Person, page: Page) -> None:
+    person.ask("one two three", model="echo")
+    versions = page.get_by_role("group", name="Versions of this answer")
+    for count in (2, 3):
+        person.see_the_end()
+        person.button("Answer again").click()
+        expect(versions).to_contain_text(f"{count} / {count}")
+        page.wait_for_timeout(550)  # what follows sooner is a double click
+    person.see_the_end()
+    person.button("Previous version of this answer").focus()
+    for place in (2, 1):
+        page.keyboard.press("Enter")
+        expect(versions).to_contain_text(f"{place} / 3")
+    expect(person.button("Next version of this answer")).to_be_focused()  # there is none before the first
+    for place in (2, 3):
+        page.keyboard.press("Enter")
+        expect(versions).to_contain_text(f"{place} / 3")
+    expect(person.button("Previous version of this answer")).to_be_focused()
+
+
+def test_the_versions_of_a_question_too(person: Person, page: Page, page_server: ServerProcess) -> None:
+    url = f"{page_server.url}/api/sessions/{person.session}/messages"
+    for version in ("first", "second", "third"):
+        body = {"content": version, "model": "echo", "parent_id": "root"}
+        httpx.post(url, json=body, params={"wait": 5}).raise_for_status()
+    page.reload()
+    person.see("third")
+    person.button("Previous version of this question").focus()
+    for version in ("second", "first"):
+        page.keyboard.press("Enter")
+        expect(person.questions).to_contain_text([version])
+    expect(person.button("Next version of this question")).to_be_focused()
