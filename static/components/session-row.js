@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { newSession } from "../hooks/app-state.js";
+import { newSession, openSession } from "../hooks/app-state.js";
 import { isComposing } from "../hooks/composing.js";
 import { isBegun, remove, rename } from "../hooks/session-list.js";
 import { isUnsent } from "../hooks/unsent.js";
@@ -27,7 +27,7 @@ export function SessionRow({ session, isCurrent, onOpen }) {
   if (renaming) return html`<li><${TitleEditor} session=${session} onDone=${() => setRenaming(false)} /></li>`;
   const discard = () => {
     focusNextTo(row.current);
-    remove(session, isCurrent);
+    remove(session, () => isCurrent && openSession(session.id));
     if (isCurrent) newSession();
   };
   return html`<li ref=${row} class=${isCurrent ? "session current" : "session"}>

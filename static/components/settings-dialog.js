@@ -11,6 +11,7 @@ const SHORTCUTS = [
   ["Stop", "Esc"],
   ["New chat", "Alt N"],
   ["Search", "Ctrl K"],
+  ["Undo a deletion", "Ctrl Z"],
   ["Next, previous chat", "Alt ↓, Alt ↑"],
 ];
 

@@ -31,7 +31,7 @@ export function UnsentQuestion({ session, unsent }) {
   }
   const discard = () => {
     asking.discard(unsent.key);
-    offerUndo("Question discarded.", () => asking.note(unsent));
+    offerUndo({ key: unsent.key, what: "Question discarded.", undo: () => asking.note(unsent) });
     focusComposer();
   };
   return html`<article class="question unsent" aria-label="Question that has not been sent">

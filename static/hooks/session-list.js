@@ -5,13 +5,13 @@ import { onNote, tellTabs } from "./notes.js";
 import { once } from "./once.js";
 import { confirmOwner, signedOut } from "./owner.js";
 import { trying } from "./trouble.js";
+import { offerUndo, withdraw } from "./undo.js";
 import { forgetUnsent, noteUnsent, unsent } from "./unsent.js";
 
 /** @import { Unsent } from "../client/outbox.js" */
 /** @import { Session } from "../client/types.js" */
 
 const MOST = 500; // chats that the server lists at once
-const UNDO_FOR = 6_000;
 const QUICKLY = 2_500; // between looks while something is being written
 const CALMLY = 30_000;
 const UNREACHED = 5_000; // while the server cannot be reached
@@ -25,17 +25,12 @@ export const searched = signal("");
 /** Whether there was an answer when the list was looked at last: a new chat has nothing else to know it from. */
 export const isReached = signal(true);
 
-/**
- * @typedef {{title: string, timer: number, wasInView: boolean, isUnderWay?: boolean}} Deletion
- *
- * Sessions that are not to be seen any more, with the timer that carries their deletion out; it can be taken back
- * until it is under way.
- */
-const deleting = signal(/** @type {Map<string, Deletion>} */ (new Map()));
+/** Sessions that are not to be seen any more, and whether their deletion is under way: until then it is taken back. */
+const deleting = signal(/** @type {Map<string, boolean>} */ (new Map()));
 
 /** Sessions whose deletion the server has not confirmed: it may have been away. */
 const doomed = kept("deleting", /** @type {string[]} */ ([]));
-deleting.value = new Map(doomed.value.map((id) => [id, { title: "", timer: 0, wasInView: false, isUnderWay: true }]));
+deleting.value = new Map(doomed.value.map((id) => [id, true]));
 
 /** Those that were deleted from here: a question that was on its way does not bring them back. @type {Set<string>} */
 const gone = new Set();
@@ -53,16 +48,12 @@ export const listed = computed(() => {
   const found = begun.value.filter(({ title }) => title.toLowerCase().includes(wanted));
   return [...found, ...sessions.value].filter((session) => !deleting.value.has(session.id));
 });
-export const removable = computed(() => {
-  const [id, last] = [...deleting.value].filter(([, { isUnderWay }]) => !isUnderWay).at(-1) ?? [];
-  return id && last ? { id, ...last } : null;
-});
 
 /** @param {string} id */
 export const isBegun = (id) => begun.value.some((session) => session.id === id);
 
 /** Also if it is just being: that is not undone any more. @param {string} id */
-export const wasDeleted = (id) => gone.has(id) || Boolean(deleting.value.get(id)?.isUnderWay);
+export const wasDeleted = (id) => gone.has(id) || Boolean(deleting.value.get(id));
 
 /** @param {string} id */
 export const isBeingDeleted = (id) => deleting.value.has(id);
@@ -181,30 +172,33 @@ export async function rename(id, title) {
 
 /**
  * @param {Session} session
- * @param {boolean} wasInView
+ * @param {() => void} onUndone
  */
-export function remove({ id, title }, wasInView) {
-  const timer = window.setTimeout(() => carryOut(id), UNDO_FOR);
-  deleting.value = new Map([...deleting.value, [id, { title, timer, wasInView }]]);
+export function remove({ id, title }, onUndone) {
+  deleting.value = new Map(deleting.value).set(id, false);
+  const undo = () => {
+    undoRemove(id);
+    onUndone();
+  };
+  offerUndo({ key: id, what: `“${title || "Untitled"}” deleted.`, undo, over: () => carryOut(id) });
 }
 
 /** @param {string} id */
 export function undoRemove(id) {
-  if (!deleting.value.get(id)?.isUnderWay) stopDeleting(id);
+  if (!deleting.value.get(id)) stopDeleting(id);
 }
 
 /** @param {string} id */
 function stopDeleting(id) {
-  clearTimeout(deleting.value.get(id)?.timer);
+  withdraw(id);
   deleting.value = new Map([...deleting.value].filter(([each]) => each !== id));
 }
 
 /** @param {string} id */
 async function carryOut(id, keepalive = false) {
-  const entry = deleting.value.get(id);
-  if (!entry) return;
-  clearTimeout(entry.timer);
-  deleting.value = new Map(deleting.value).set(id, { ...entry, isUnderWay: true });
+  if (!deleting.value.has(id)) return;
+  withdraw(id);
+  deleting.value = new Map(deleting.value).set(id, true);
   doomed.value = [...new Set([...doomed.value, id])];
   cache.forgetHistory(id);
   if (keepalive) forgetUnsent(id); // nobody will be here to do it

@@ -1,22 +1,49 @@
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 
 const OFFERED_FOR = 6_000;
-
-/** What was done last that can be taken back. */
-export const undoable = signal(/** @type {{what: string, undo: () => void} | null} */ (null));
-
-let timer = 0;
+const HELD = ".toasts:is(:hover, :focus-within)"; // somebody is at it: see toasts.js
 
 /**
- * @param {string} what was done, as a sentence
- * @param {() => void} undo
+ * What was done, as a sentence; how it is taken back; and what is to be done when nobody does.
+ * @typedef {{key: string, what: string, undo: () => void, over?: () => void, timer?: number}} Offer
  */
-export function offerUndo(what, undo) {
-  const take = () => {
-    undoable.value = null;
-    undo();
-  };
-  undoable.value = { what, undo: take };
-  clearTimeout(timer);
-  timer = window.setTimeout(() => (undoable.value = null), OFFERED_FOR);
+
+const offers = signal(/** @type {Offer[]} */ ([]));
+
+/** What was done last that can be taken back. */
+export const undoable = computed(() => offers.value.at(-1) ?? null);
+
+/** @param {Offer} offer */
+export function offerUndo(offer) {
+  offers.value = [...offers.value, offer];
+  wait(offer);
+}
+
+/** @param {string} key */
+export function withdraw(key) {
+  for (const offer of offers.value) if (offer.key === key) clearTimeout(offer.timer);
+  offers.value = offers.value.filter((offer) => offer.key !== key);
+}
+
+/** Take back what was done last. */
+export function undo() {
+  const last = undoable.value;
+  if (!last) return;
+  withdraw(last.key);
+  last.undo();
+}
+
+/** Whoever has just been at it may come back. */
+export const waitAgain = () => offers.value.forEach(wait);
+
+/** @param {Offer} offer */
+function wait(offer) {
+  clearTimeout(offer.timer);
+  offer.timer = window.setTimeout(() => (document.querySelector(HELD) ? wait(offer) : end(offer)), OFFERED_FOR);
+}
+
+/** @param {Offer} offer */
+function end({ key, over }) {
+  withdraw(key);
+  over?.();
 }

@@ -142,6 +142,66 @@ def test_a_deletion_can_be_undone_for_a_while(person: Person, page: Page, page_s
     assert httpx.get(f"{page_server.url}/api/sessions/{session}").status_code == 404
 
 
+@pytest.mark.parametrize("by", ["pointer", "focus"])
+def test_who_is_at_undo_has_time(person: Person, page: Page, page_server: ServerProcess, by: str) -> None:
+    session = ask_over_http(page_server, f"No hurry {uuid.uuid4().hex}")
+    page.clock.install()
+    page.reload()
+    row = page.locator(".session", has_text="No hurry").first
+    row.hover()
+    row.get_by_title("Delete").click()
+    undo = person.button("Undo")
+    if by == "pointer":
+        page.locator(".toast").hover()
+    else:
+        undo.focus()
+    for _ in range(3):
+        page.clock.fast_forward(6_000)
+    expect(undo).to_be_visible()
+    if by == "pointer":
+        page.mouse.move(600, 500)
+    else:
+        person.composer.focus()
+    page.clock.fast_forward(4_000)
+    expect(undo).to_be_visible()
+    with page.expect_response(lambda response: response.request.method == "DELETE"):
+        page.clock.fast_forward(2_000)
+    expect(undo).to_be_hidden()
+    assert httpx.get(f"{page_server.url}/api/sessions/{session}").status_code == 404
+
+
+def test_deletions_are_undone_by_a_key_the_last_one_first(person: Person, page: Page) -> None:
+    list_many(page, 3)
+    rows = page.locator(".session")
+    expect(rows).to_have_count(3)
+    for left in (2, 1):
+        rows.first.hover()
+        rows.first.get_by_title("Delete").click()
+        expect(rows).to_have_count(left)
+    page.keyboard.press("Control+z")
+    expect(rows).to_contain_text(["Chat 1", "Chat 2"])
+    page.keyboard.press("Control+z")
+    expect(rows).to_contain_text(["Chat 0", "Chat 1", "Chat 2"])
+    expect(person.button("Undo")).to_have_count(0)
+
+
+def test_the_key_undoes_what_is_being_typed_before(person: Person, page: Page) -> None:
+    list_many(page, 2)
+    rows = page.locator(".session")
+    expect(rows).to_have_count(2)
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("() => Date.now() + 1000"))
+    rows.first.hover()
+    rows.first.get_by_title("Delete").click()
+    person.composer.press_sequentially("words")
+    person.composer.press("Control+z")
+    expect(person.composer).not_to_have_value("words")
+    expect(rows).to_have_count(1)
+    person.composer.fill("")
+    person.composer.press("Control+z")
+    expect(rows).to_have_count(2)
+
+
 def test_a_deletion_under_way_is_not_offered_to_be_undone(
     person: Person, page: Page, page_server: ServerProcess
 ) -> None:
