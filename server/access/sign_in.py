@@ -57,7 +57,9 @@ PAGE = """<!doctype html>
 <h1>Xionimus</h1>
 <form method="post">
 <label for="token">Your token</label>
-<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
+<input id="token" name="token" type="password" autocomplete="current-password" required autofocus
+  aria-describedby="whence">
+<small id="whence">Whoever runs this server gives it to you.</small>
 {complaint}
 <button>Sign in</button>
 </form>

@@ -84,7 +84,10 @@ class Person:
     def ask(self, question: str, model: str = "demo") -> None:
         self.choose(model)
         self.composer.fill(question)
-        self.composer.press("Enter")
+        if self.page.evaluate("matchMedia('(pointer: coarse)').matches"):
+            self.button("Send").tap()
+        else:
+            self.composer.press("Enter")
 
     def choose(self, model: str) -> None:
         self.page.get_by_label("Model", exact=True).select_option(label=model)

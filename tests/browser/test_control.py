@@ -117,6 +117,15 @@ def test_an_edited_question_is_a_branch(person: Person, page: Page) -> None:
     expect(person.text).to_have_text("second")
 
 
+def test_who_has_only_the_demo_is_led_to_where_a_key_is_given(person: Person, page: Page) -> None:
+    demo = page.get_by_text("key in the settings, or set one on the server.")
+    expect(demo).to_be_visible()
+    person.button("settings").click()
+    page.get_by_label("OpenAI").fill("sk-mine")
+    page.keyboard.press("Escape")
+    expect(demo).to_be_hidden()
+
+
 def test_what_is_typed_into_an_old_question_survives_a_reload(person: Person, page: Page) -> None:
     answered = "first"
     person.ask(answered, model="echo")

@@ -60,6 +60,11 @@ WATCH_PLACES = """() => {
 }"""
 
 
+def test_where_others_answer_nothing_is_said_of_the_demo(person: Person, page: Page) -> None:
+    expect(page.get_by_text("What would you like to know?")).to_be_visible()
+    expect(page.get_by_text("Only the demo answers so far.")).to_be_hidden()
+
+
 def test_sources_and_text_do_not_push_each_other(person: Person, page: Page) -> None:
     page.evaluate(WATCH_PLACES)
     ask(person, Script(chunks=60, delay=0.01, tag=person.session), model="sonar")
