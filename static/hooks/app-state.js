@@ -59,7 +59,16 @@ function expect(id) {
 
 /** A fresh id is new only once: whoever comes back to it may have asked something. @param {string} id */
 function storeFor(id) {
-  return new SessionStore(id, { isNew: fresh.delete(id), isExpected: expected.has(id) });
+  return new SessionStore(id, { isNew: fresh.delete(id), isExpected: expected.has(id), askElsewhere });
+}
+
+/**
+ * @param {string} content
+ * @returns {Promise<unknown>}
+ */
+function askElsewhere(content) {
+  newSession();
+  return store.value.send(content);
 }
 
 /** @param {string} id */

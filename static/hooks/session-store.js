@@ -33,14 +33,16 @@ const GO_ON =
 export class SessionStore {
   /**
    * @param {string} id
-   * @param {object} [options]
-   * @param {boolean} [options.isNew] the server cannot know it yet
-   * @param {boolean} [options.isExpected] it is no surprise if the server does not know it
+   * @param {object} options
+   * @param {boolean} options.isNew the server cannot know it yet
+   * @param {boolean} options.isExpected it is no surprise if the server does not know it
+   * @param {(content: string) => Promise<unknown>} options.askElsewhere in a new session
    */
-  constructor(id, { isNew = false, isExpected = false } = {}) {
+  constructor(id, { isNew, isExpected, askElsewhere }) {
     this.id = id;
     this.isNew = isNew;
     this.isExpected = isExpected;
+    this.askElsewhere = askElsewhere;
     this.openedAt = Date.now();
     this.asking = new Asking(id, (accepted) => this.accept(accepted));
     this.conversation = new Conversation({
@@ -285,11 +287,12 @@ export class SessionStore {
   // Asking.
 
   /**
+   * Where somebody else has deleted it meanwhile, what was typed begins another one.
    * @param {string} content
    * @param {string | null} [parent] if left out, what is on its way, or else the end of the branch in view
    */
   send(content, parent = this.asking.isWaiting ? null : this.leaf.value) {
-    return this.asking.send(content, parent);
+    return this.deleted.value ? this.askElsewhere(content) : this.asking.send(content, parent);
   }
 
   /**

@@ -46,14 +46,15 @@ export function ChatPage() {
     <main inert=${drawer.isOpen}>
       <${TopBar} session=${session} title=${title} onMenu=${() => drawer.open("close-chats")}
         onConnection=${open("connection")} onSettings=${open("settings")} onExport=${open("export")} />
-      ${session.deleted.value && html`<p class="notice" role="status">This chat has been deleted.</p>`}
+      ${session.deleted.value &&
+      html`<p class="notice" role="status">This chat has been deleted. What you ask begins a new one.</p>`}
       ${session.missing.value &&
       html`<p class="notice" role="status">There is no such chat here. What you ask begins a new one.</p>`}
       ${(signedOut.value || session.state.value?.refused === "unauthorized") &&
       html`<p class="notice" role="status">You are signed out. <${SignIn} session=${session.id} /></p>`}
       ${!drawer.isOpen && toasts}
       <${Transcript} key=${session.id} session=${session} />
-      ${!session.deleted.value && html`<${Composer} session=${session} />`}
+      <${Composer} session=${session} />
     </main>
     ${drawer.isOpen && html`<div class="over">${toasts}</div>`}
     ${dialog === "connection" && html`<${ConnectionPanel} session=${session} onClose=${close} />`}

@@ -251,10 +251,32 @@ def test_a_chat_deleted_elsewhere_says_so(person: Person, page: Page, page_serve
         expect(button).to_be_visible()
     httpx.delete(f"{page_server.url}/api/sessions/{person.session}").raise_for_status()
     expect(page.get_by_text("This chat has been deleted.")).to_be_visible()
-    expect(person.composer).to_be_hidden()
     for button in buttons:
         expect(button).to_have_count(0)
     expect(person.button("Copy the answer")).to_be_visible()
+
+
+@pytest.mark.parametrize("place", ["Your question", "Edit the question"])
+def test_what_is_typed_in_a_chat_deleted_elsewhere_begins_another_one(
+    person: Person, page: Page, page_server: ServerProcess, place: str
+) -> None:
+    person.ask("soon gone", model="echo")
+    person.see_the_end()
+    session = person.session
+    person.questions.hover()
+    if place == "Edit the question":
+        person.button(place).click()
+    field = page.get_by_role("textbox", name=place)
+    field.fill("not for nothing")
+    httpx.delete(f"{page_server.url}/api/sessions/{session}").raise_for_status()
+    expect(page.get_by_text("This chat has been deleted.")).to_be_visible()
+    expect(field).to_have_value("not for nothing")
+    field.press("Enter")
+    person.see("not for nothing")
+    expect(person.questions).to_have_text(["not for nothing"])
+    expect(person.composer).to_have_value("")
+    assert person.session != session
+    assert httpx.get(f"{page_server.url}/api/sessions/{session}").status_code == 404
 
 
 def test_a_look_at_the_connection_does_not_bring_it_back(
