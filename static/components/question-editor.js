@@ -30,6 +30,7 @@ export function QuestionEditor({ id, text, action, onSend, onCancel }) {
   };
   const area = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   useEffect(() => {
+    if (isBeingEdited(id)) return; // since an earlier visit: whoever comes back may be typing elsewhere by now
     area.current?.focus();
     area.current?.setSelectionRange(text.length, text.length);
   }, []);

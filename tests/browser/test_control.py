@@ -126,20 +126,30 @@ def test_who_has_only_the_demo_is_led_to_where_a_key_is_given(person: Person, pa
     expect(demo).to_be_hidden()
 
 
-def test_what_is_typed_into_an_old_question_survives_a_reload(person: Person, page: Page) -> None:
-    answered = "first"
-    person.ask(answered, model="echo")
+@pytest.mark.parametrize("ending", ["Cancel", "Send as a new version"])
+def test_what_is_typed_into_an_old_question_survives_until_it_is_sent(person: Person, page: Page, ending: str) -> None:
+    person.ask("first", model="echo")
     person.see_the_end()
+    session = person.session
     person.questions.first.hover()
     person.button("Edit the question").click()
     editor = page.get_by_role("textbox", name="Edit the question")
+    expect(editor).to_be_focused()
     editor.fill("half of a better one")
+    person.button("New chat").click()
+    expect(editor).to_be_hidden()
+    person.turn_to(session)
+    expect(editor).to_have_value("half of a better one")
     page.reload()
     expect(editor).to_have_value("half of a better one")
-    person.button("Cancel").click()
+    expect(person.composer).to_be_focused()
+    person.button(ending).click()
+    said = "first" if ending == "Cancel" else "half of a better one"
+    person.see(said)
     page.reload()
-    person.see(answered)
+    person.see(said)
     expect(editor).to_be_hidden()
+    assert page.evaluate("Object.keys(localStorage).filter((name) => name.includes(':edit:'))") == []
 
 
 def test_the_branch_in_view_stays_in_view(person: Person, page: Page, page_server: ServerProcess) -> None:
