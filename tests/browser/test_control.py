@@ -238,6 +238,16 @@ def test_pause_holds_the_display_while_the_answer_goes_on(person: Person, page: 
     person.see(END_OF_DEMO)
 
 
+def test_a_stopped_answer_is_not_called_complete(person: Person, page: Page) -> None:
+    person.ask("Hello")
+    person.see("No AI is answering")
+    person.button("Pause").click()
+    page.keyboard.press("Escape")
+    expect(person.answers.last).to_contain_text("You stopped this answer here.")
+    expect(page.locator(".progress")).to_contain_text("All of it is here")
+    expect(page.get_by_text("complete")).to_have_count(0)
+
+
 def test_the_reading_speed_is_the_viewers_own(person: Person, context: BrowserContext, page: Page) -> None:
     person.ask("Hello")
     slider = page.get_by_label("Reading speed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.person import Person
@@ -61,6 +62,14 @@ def test_the_panel_explains_what_the_network_does(person: Person, page: Page) ->
     expect(findings).to_contain_text("arrives piece by piece")
     expect(findings).to_contain_text("connects")
     expect(page.get_by_text("One way is blocked")).to_be_visible()
+
+
+@pytest.mark.parametrize("status", [0, 401, 502])
+def test_the_panel_does_not_advise_a_websocket_where_nobody_answers(person: Person, page: Page, status: int) -> None:
+    page.route("**/probe?*", lambda route: route.fulfill(status=status, body="no") if status else route.abort())
+    page.get_by_title("Connection").click()
+    expect(page.locator(".findings dd")).to_have_text(["does not get through", "does not get through"])
+    expect(page.get_by_role("dialog")).to_contain_text("The server cannot be reached now, or does not answer.")
 
 
 def test_a_websocket_by_choice(person: Person, page: Page) -> None:
