@@ -1,3 +1,4 @@
+import { useEffect } from "preact/hooks";
 import { currentId, newSession } from "../hooks/app-state.js";
 import { hasMore, listed, loadMore, searched } from "../hooks/session-list.js";
 import { owner, signsIn } from "../hooks/owner.js";
@@ -22,6 +23,7 @@ export function Sidebar({ onClose }) {
     newSession();
     onClose();
   };
+  useEffect(() => document.querySelector(".session.current")?.scrollIntoView({ block: "nearest" }), [currentId.value]);
   return html`<nav class="sidebar" aria-label="Chats">
     <div class="sidebar-top">
       <button type="button" id="close-chats" class="quiet icon-only close" onClick=${onClose} aria-label="Close the chats">
@@ -31,14 +33,16 @@ export function Sidebar({ onClose }) {
         <input type="search" id="search" placeholder="Search" aria-label="Search chats" onInput=${search} />
       </label>
     </div>
-    <ul class="sessions">
-      ${listed.value.map(
-        (session) => html`<${SessionRow} key=${session.id} session=${session}
-          isCurrent=${session.id === currentId.value} onOpen=${onClose} />`,
-      )}
-    </ul>
-    ${!listed.value.length && html`<p class="nothing">${searched.value ? "Nothing found" : "No chats yet"}</p>`}
-    ${hasMore.value && html`<${More} />`}
+    <div class="chats">
+      <ul class="sessions">
+        ${listed.value.map(
+          (session) => html`<${SessionRow} key=${session.id} session=${session}
+            isCurrent=${session.id === currentId.value} onOpen=${onClose} />`,
+        )}
+      </ul>
+      ${!listed.value.length && html`<p class="nothing">${searched.value ? "Nothing found" : "No chats yet"}</p>`}
+      ${hasMore.value && html`<${More} />`}
+    </div>
     ${signsIn &&
     html`<footer class="whose"><span>${owner}</span>
       <button type="button" class="quiet" onClick=${signOut}>Sign out</button></footer>`}

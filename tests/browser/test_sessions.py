@@ -76,6 +76,11 @@ def list_many(page: Page, count: int = 620) -> list[str]:
     return titles
 
 
+def stop_the_clock(page: Page) -> None:
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("() => Date.now() + 1000"))
+
+
 def test_a_long_list_is_kept_up_to_date(person: Person, page: Page) -> None:
     titles = list_many(page)
     rows = page.locator(".session")
@@ -174,6 +179,7 @@ def test_deletions_are_undone_by_a_key_the_last_one_first(person: Person, page: 
     list_many(page, 3)
     rows = page.locator(".session")
     expect(rows).to_have_count(3)
+    stop_the_clock(page)
     for left in (2, 1):
         rows.first.hover()
         rows.first.get_by_title("Delete").click()
@@ -189,8 +195,7 @@ def test_the_key_undoes_what_is_being_typed_before(person: Person, page: Page) -
     list_many(page, 2)
     rows = page.locator(".session")
     expect(rows).to_have_count(2)
-    page.clock.install()
-    page.clock.pause_at(page.evaluate("() => Date.now() + 1000"))
+    stop_the_clock(page)
     rows.first.hover()
     rows.first.get_by_title("Delete").click()
     person.composer.press_sequentially("words")
@@ -501,6 +506,36 @@ def test_the_last_chats_are_shown_and_one_goes_on(person: Person, page: Page) ->
     person.button("Show more").press("Enter")
     expect(page.locator(".session")).to_have_count(60)
     expect(person.composer).to_be_focused()
+
+
+def test_a_long_list_scrolls_between_what_belongs_to_it(person: Person, page: Page) -> None:
+    list_many(page)
+    last = page.locator(".session").nth(49)
+    last.scroll_into_view_if_needed()
+    expect(last).to_be_in_viewport(ratio=1)
+    expect(person.button("New chat")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_label("Search chats")).to_be_in_viewport(ratio=1)
+    page.set_viewport_size({"width": 1200, "height": 200})  # too low for that: all of it scrolls
+    last.scroll_into_view_if_needed()
+    expect(last).to_be_in_viewport(ratio=1)
+    expect(person.button("New chat")).not_to_be_in_viewport()
+
+
+def test_the_chat_in_view_is_seen_in_the_list(person: Person, page: Page) -> None:
+    list_many(page)
+    rows = page.locator(".session")
+    expect(rows).to_have_count(50)
+    person.turn_to("chat-25")
+    current = page.locator(".session.current")
+    for key, place in (("ArrowDown", 26), ("ArrowUp", 25), ("ArrowUp", 24)):
+        page.keyboard.press(f"Alt+{key}")
+        expect(current).to_contain_text(f"Chat {place}")
+        expect(current).to_be_in_viewport(ratio=1)
+    expect(rows.first).not_to_be_in_viewport()
+    person.turn_to("chat-1")
+    page.keyboard.press("Alt+ArrowUp")
+    expect(current).to_contain_text("Chat 0")
+    expect(current).to_be_in_viewport(ratio=1)
 
 
 def test_a_title_that_could_not_be_saved_is_not_shown(person: Person, page: Page, page_server: ServerProcess) -> None:
