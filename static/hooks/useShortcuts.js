@@ -23,13 +23,14 @@ export function useShortcuts({ escape, showSearch }) {
  * @param {() => void} showSearch
  */
 function actionFor(event, escape, showSearch) {
-  const { key, code, altKey, ctrlKey, metaKey } = event;
+  const { key, code, altKey, ctrlKey, metaKey, target } = event;
   if (isComposing(event)) return null;
   if (key === "Escape") return emptiesSearch(event) ? null : escape;
   if ((ctrlKey || metaKey) && code === "KeyK") return showSearch;
   if (isUndo(event)) return undoable.value && !hasText(event) ? undo : null;
   if (!altKey) return null;
   if (code === "KeyN") return newSession;
+  if (target instanceof HTMLSelectElement) return null; // those keys open it
   if (key === "ArrowDown") return () => openNeighbour(1);
   if (key === "ArrowUp") return () => openNeighbour(-1);
   return null;

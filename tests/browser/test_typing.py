@@ -12,6 +12,9 @@ PLACE = "() => document.querySelector('.transcript').scrollTop"
 OF_AN_INPUT_METHOD = """(element, key) => element.dispatchEvent(
     new KeyboardEvent("keydown", { key, isComposing: true, bubbles: true, cancelable: true }))"""
 
+PRESSED_WITH_ALT = """(element, key) => element.dispatchEvent(
+    new KeyboardEvent("keydown", { key, altKey: true, bubbles: true, cancelable: true }))"""
+
 
 def composing(field: Locator, key: str) -> None:
     field.evaluate(OF_AN_INPUT_METHOD, key)
@@ -72,6 +75,22 @@ def test_a_model_that_is_not_named_after_all_changes_nothing(person: Person, pag
     name.fill("gp")
     name.press("Escape")
     expect(model).to_have_value(chosen)
+
+
+def test_keys_that_open_a_list_of_models_change_no_chat(person: Person, page: Page) -> None:
+    person.ask("Hello?", "echo")
+    person.see_the_end()
+    person.button("New chat").click()
+    session = person.session
+    page.evaluate("() => addEventListener('keydown', (event) => (window.pressed = event))")
+    model = page.get_by_label("Model", exact=True)
+    for key in ("ArrowDown", "ArrowUp"):
+        model.focus()
+        model.evaluate(PRESSED_WITH_ALT, key)
+        assert page.evaluate("() => !window.pressed.defaultPrevented")
+        assert person.session == session
+    person.composer.evaluate(PRESSED_WITH_ALT, "ArrowDown")
+    assert person.session != session
 
 
 def test_pause_ends_with_the_chat_it_was_for(person: Person, page: Page) -> None:
