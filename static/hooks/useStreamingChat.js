@@ -1,4 +1,4 @@
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 import { isStreaming, openSession, store, streamingText, useStreaming } from "./app-state.js";
 
 /** @import { Spoken } from "../client/conversation.js" */
@@ -12,7 +12,8 @@ import { isStreaming, openSession, store, streamingText, useStreaming } from "./
  */
 export function useStreamingChat({ sessionId, onChunk, onComplete }) {
   const session = store.value;
-  useEffect(() => openSession(sessionId), [sessionId]);
+  // At once: later it would undo what a key has opened meanwhile.
+  useLayoutEffect(() => openSession(sessionId), [sessionId]);
   useEffect(() => session.hear({ onText: onChunk, onEnd: onComplete }), [session, onChunk, onComplete]);
   return {
     session,

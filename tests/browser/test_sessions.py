@@ -525,17 +525,27 @@ def test_the_chat_in_view_is_seen_in_the_list(person: Person, page: Page) -> Non
     list_many(page)
     rows = page.locator(".session")
     expect(rows).to_have_count(50)
-    person.turn_to("chat-25")
     current = page.locator(".session.current")
+    person.turn_to("chat-25")
+    expect(current).to_contain_text("Chat 25")
     for key, place in (("ArrowDown", 26), ("ArrowUp", 25), ("ArrowUp", 24)):
         page.keyboard.press(f"Alt+{key}")
         expect(current).to_contain_text(f"Chat {place}")
         expect(current).to_be_in_viewport(ratio=1)
     expect(rows.first).not_to_be_in_viewport()
     person.turn_to("chat-1")
+    expect(current).to_contain_text("Chat 1")
     page.keyboard.press("Alt+ArrowUp")
     expect(current).to_contain_text("Chat 0")
     expect(current).to_be_in_viewport(ratio=1)
+
+
+def test_every_key_of_many_counts(person: Person, page: Page) -> None:
+    list_many(page)
+    expect(page.locator(".session")).to_have_count(50)
+    for _ in range(40):
+        page.keyboard.press("Alt+ArrowDown")
+    expect(page.locator(".session.current")).to_contain_text("Chat 39")
 
 
 def test_a_title_that_could_not_be_saved_is_not_shown(person: Person, page: Page, page_server: ServerProcess) -> None:
