@@ -8,8 +8,12 @@ export function Dialog({ title, onClose, children }) {
   useEffect(() => dialog.current?.showModal(), []);
   // By its own `close`, which gives the focus back, and says so.
   const close = () => dialog.current?.close();
-  const onClick = (/** @type {MouseEvent} */ event) => event.target === dialog.current && close();
-  return html`<dialog ref=${dialog} aria-label=${title} onClose=${onClose} onClick=${onClick}>
+  // A selection may be drawn out of a field and beyond the dialog: that is no click beside it.
+  const isBeside = useRef(false);
+  const onPointerDown = (/** @type {Event} */ event) => (isBeside.current = event.target === dialog.current);
+  const onClick = (/** @type {Event} */ event) => isBeside.current && event.target === dialog.current && close();
+  return html`<dialog ref=${dialog} aria-label=${title} onClose=${onClose} onPointerDown=${onPointerDown}
+    onClick=${onClick}>
     <div class="dialog">
       <header>
         <h2>${title}</h2>

@@ -118,6 +118,20 @@ def test_a_closed_dialog_gives_the_focus_back(person: Person, page: Page) -> Non
     expect(person.button("Settings")).to_be_focused()
 
 
+def test_a_selection_drawn_out_of_a_dialog_leaves_it_open(person: Person, page: Page) -> None:
+    person.button("Settings").click()
+    limit = page.get_by_label("Most tokens an answer may have")
+    limit.fill("12345")
+    limit.hover()
+    page.mouse.down()
+    page.mouse.move(5, 5)
+    page.mouse.up()
+    expect(limit).to_have_value("12345")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.mouse.click(5, 5)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_text_stays_under_a_pointer_that_is_held(person: Person, page: Page) -> None:
     person.ask("Tell me", "long")
     page.wait_for_function("() => document.querySelector('.transcript').scrollTop > 200")
