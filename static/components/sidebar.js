@@ -3,19 +3,11 @@ import { currentId, newSession } from "../hooks/app-state.js";
 import { hasMore, listed, loadMore, searched } from "../hooks/session-list.js";
 import { owner, signsIn } from "../hooks/owner.js";
 import { signOut } from "../hooks/signing-out.js";
+import { ChatSearch } from "./chat-search.js";
 import { useFocusPassedOn } from "./composer-focus.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { SessionRow } from "./session-row.js";
-
-let typing = 0;
-
-/** @param {Event} event */
-function search({ target }) {
-  const { value } = /** @type {HTMLInputElement} */ (target);
-  clearTimeout(typing);
-  typing = window.setTimeout(() => (searched.value = value.trim()), 150);
-}
 
 /** @param {{onClose: () => void}} props for where it is a drawer: also when a chat has been chosen */
 export function Sidebar({ onClose }) {
@@ -29,9 +21,7 @@ export function Sidebar({ onClose }) {
       <button type="button" id="close-chats" class="quiet icon-only close" onClick=${onClose} aria-label="Close the chats">
         <${Icon} name="close" /></button>
       <button type="button" class="new" onClick=${start}><${Icon} name="plus" /> New chat</button>
-      <label class="search"><${Icon} name="search" />
-        <input type="search" id="search" placeholder="Search" aria-label="Search chats" onInput=${search} />
-      </label>
+      <${ChatSearch} />
     </div>
     <div class="chats">
       <ul class="sessions">

@@ -21,6 +21,8 @@ const TITLE = 80; // characters of a first question, for as long as the server h
 export const sessions = signal(/** @type {Session[]} */ ([]));
 export const hasMore = signal(false);
 export const searched = signal("");
+/** What was searched for when the list was read. */
+export const listedFor = signal("");
 
 /** Whether there was an answer when the list was looked at last: a new chat has nothing else to know it from. */
 export const isReached = signal(true);
@@ -63,7 +65,6 @@ export const answers = signal(0);
 
 let timer = 0;
 let asked = 0;
-let listedFor = ""; // what was searched for
 
 /** Read the list, now and then again: more often while an answer is being written somewhere. */
 export async function refresh() {
@@ -77,8 +78,8 @@ export async function refresh() {
     isReached.value = true;
     if (turn !== asked) return;
     if (!confirmOwner(found.owner)) return;
-    const behind = found.has_more && q === listedFor ? listedBehind(found.sessions) : [];
-    listedFor = q;
+    const behind = found.has_more && q === listedFor.value ? listedBehind(found.sessions) : [];
+    listedFor.value = q;
     sessions.value = [...found.sessions, ...behind];
     hasMore.value = behind.length ? hasMore.value : found.has_more;
     noteUnsent();

@@ -33,6 +33,43 @@ def test_a_chat_is_found_by_what_was_said_in_it(person: Person, page: Page, page
     expect(page.get_by_text("Nothing found")).to_be_visible()
 
 
+@pytest.mark.parametrize("key", ["Enter", "ArrowDown"])
+def test_the_first_chat_found_is_one_key_away(person: Person, page: Page, page_server: ServerProcess, key: str) -> None:
+    word = uuid.uuid4().hex
+    session = ask_over_http(page_server, f"Found by {word}")
+    ask_over_http(page_server, "Newer, and not looked for")
+    page.reload()
+    expect(page.locator(".session").first).to_contain_text("Newer")
+    page.keyboard.press("Control+k")
+    page.keyboard.type(word)
+    page.keyboard.press(key)  # before the list is what is looked for
+    if key == "Enter":
+        person.see(f"Found by {word}")
+        expect(person.composer).to_be_focused()
+        assert person.session == session
+    else:
+        expect(page.locator(f".session a[href='#{session}']")).to_be_focused()
+        expect(page.locator(".session")).to_have_count(1)
+        assert person.session != session
+
+
+def test_a_key_for_what_is_not_looked_for_any_more_opens_nothing(person: Person, page: Page) -> None:
+    list_many(page, 3)
+    expect(page.locator(".session")).to_have_count(3)
+    session = person.session
+    held: list[Route] = []
+    page.route("**/api/sessions?q=first*", lambda route: held.append(route))  # noqa: PLW0108
+    search = page.get_by_label("Search chats")
+    with page.expect_request("**/api/sessions?q=first*"):
+        search.fill("first")
+        search.press("Enter")
+    with page.expect_response("**/api/sessions?q=second*"):
+        search.fill("second")
+    search.press("ArrowDown")
+    expect(page.get_by_role("link", name="Chat 0")).to_be_focused()
+    assert person.session == session
+
+
 def test_a_search_takes_nothing_from_the_chat_in_view(person: Person, page: Page, page_server: ServerProcess) -> None:
     person.open(ask_over_http(page_server, "In view"))
     page.reload()
