@@ -177,6 +177,7 @@ def test_a_question_that_failed_is_sent_again_by_hand(person: Person, page: Page
 REFUSALS = {
     "draining": (503, "the server is about to stop; try again in a moment"),
     "storage_unavailable": (503, "the database file /srv/x.db, or its -wal, was moved or deleted"),
+    "internal": (500, "the database does not work"),
     "unauthorized": (401, "send your token as `Authorization: Bearer TOKEN`, or sign in"),
     "provider_not_configured": (422, "OpenAI needs an API key. Set it, or send one of your own as api_keys.openai."),
 }
@@ -205,6 +206,7 @@ def test_who_has_to_sign_in_to_ask_is_led_there(person: Person, page: Page) -> N
 @pytest.mark.parametrize(
     ("code", "said"),
     [
+        ("internal", "Not sent. The database does not work. It will be tried again."),
         ("draining", "Not sent. The server is about to start again. It will be tried again."),
         ("storage_unavailable", "Not sent. The server can keep nothing at the moment; its disk may be full. It will"),
     ],
