@@ -21,6 +21,7 @@ from server.lean_connections import GatheringTransport, LeanHttp, LeanWebSocket
 FRAMES = 1_000  # a second: whole ones, pieces, pings and pongs
 PIECES = 1_024  # of one message, which may have 1 MiB: empty ones would add up to no size at all
 TOO_MANY_FRAMES = 4503
+LINGER = 2.0  # seconds in which a socket that was ended may say what it had begun to
 
 MAX_WAITING = 16  # requests of one connection, behind the one that is being answered
 
@@ -273,9 +274,21 @@ class BoundedWebSocket(LeanWebSocket):
     def _fail(self, code: int, reason: str) -> None:
         if self._over or self.close_sent:
             return
-        self._over = True
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.conn.fail(code, reason)
+        self._end(code, reason)
+
+    def handle_parser_exception(self) -> None:
+        if not self._over and self.conn.close_sent is not None:  # what comes now is read and thrown away
+            self._end(self.conn.close_sent.code, self.conn.close_sent.reason)
+
+    def _end(self, code: int, reason: str) -> None:
+        self._over = self.close_sent = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        self.transport.close()
+        # It may still be sending: closed on that, the system would reset the connection, and the client not learn why.
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.close_timer = self.loop.call_later(LINGER, self.transport.close)

@@ -287,6 +287,14 @@ def test_a_frame_over_one_mebibyte(server: ServerProcess, caller: Caller, sessio
     assert caller.log(session_id) == []
 
 
+def test_who_is_still_sending_learns_why_it_was_ended(server: ServerProcess, session_id: str) -> None:
+    def send(socket: ClientConnection) -> None:
+        socket.recv(timeout=10)
+        socket.send("x" * (1 << 19) for _ in range(40))
+
+    assert closed_with(server, f"/ws/chat/{session_id}", send)[1] == 1009
+
+
 def test_a_frame_of_one_mebibyte_is_taken(caller: Caller, session_id: str) -> None:
     with joined(caller, session_id) as socket:
         frame = json.dumps({"type": "chat", "content": "x" * 900_000, "model": "demo", "max_tokens": 1})
