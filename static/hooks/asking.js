@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { Outbox, ProblemError, api, browserKeeper, isPassing, isUnauthorized, newId } from "../client/index.js";
+import { Outbox, ProblemError, api, browserKeeper, isNotFound, isPassing, isUnauthorized, newId } from "../client/index.js";
 import { KEPT } from "./kept.js";
 import { once } from "./once.js";
 import { confirmed, signedOut } from "./owner.js";
@@ -67,7 +67,9 @@ export class Asking {
       const question = { ...unsent.question, api_keys: preferences.keys.value };
       accepted = await api.ask(this.session, question, unsent.key);
     } catch (error) {
-      if (!this.outbox.all().some(({ key }) => key === unsent.key)) return; // taken back meanwhile
+      const isTakenBack = !this.outbox.all().some(({ key }) => key === unsent.key);
+      if (isTakenBack && wasDeleted(this.session) && isPassing(error)) return this.deleteAgain();
+      if (isTakenBack) return;
       if (isUnauthorized(error)) signedOut.value = true;
       const code = error instanceof ProblemError ? error.code : undefined;
       if (!code) lookSoon();
@@ -76,7 +78,18 @@ export class Asking {
     }
     this.forget(unsent.key);
     if (!wasDeleted(this.session)) return this.onAccepted(accepted);
-    await trying("Not deleted.", () => api.deleteSession(this.session)); // it was, while the question was on its way
+    await this.deleteAgain();
+  }
+
+  /** It was deleted while a question was on its way, which has brought it back, or may have. */
+  async deleteAgain() {
+    await trying("Not deleted.", async () => {
+      try {
+        await api.deleteSession(this.session);
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
+    });
     await changed();
   }
 
