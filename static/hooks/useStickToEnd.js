@@ -32,16 +32,16 @@ export function useStickToEnd(subject, isEmpty) {
 
   useEffect(() => {
     const element = /** @type {HTMLElement} */ (scroller.current);
-    let last = placeOf(element);
+    let last = element.scrollTop;
     const onScroll = () => {
       if (rests.current) return;
-      const now = placeOf(element);
-      const fromEnd = now.height - now.top - element.clientHeight;
+      const { scrollTop, scrollHeight, clientHeight } = element;
+      const fromEnd = scrollHeight - scrollTop - clientHeight;
       // Growth alone also leaves the end, and where something shrinks, or bounces, the browser goes back to it: only
       // somebody scrolling moves up from it, and the first pixel says so.
-      if (now.top < last.top && now.height >= last.height && fromEnd > 1) sticks.current = false;
-      else if (now.top > last.top && fromEnd < NEAR) sticks.current = true;
-      last = now;
+      if (scrollTop < last && fromEnd > 1) sticks.current = false;
+      else if (scrollTop > last && fromEnd < NEAR) sticks.current = true;
+      last = scrollTop;
       isAway.value = !sticks.current;
       if (sticks.current) hasNews.value = false;
     };
@@ -60,7 +60,7 @@ export function useStickToEnd(subject, isEmpty) {
       if (rests.current) return;
       if (!sticks.current || isHeld) return void (hasNews.value = true);
       element.scrollTop = element.scrollHeight;
-      last = placeOf(element); // its event comes later, maybe together with a movement up
+      last = element.scrollTop; // its event comes later, maybe together with a movement up
     });
     element.addEventListener("pointerdown", onPointerDown);
     for (const end of ["pointerup", "pointercancel"]) addEventListener(end, onPointerUp);
@@ -76,6 +76,3 @@ export function useStickToEnd(subject, isEmpty) {
   useEffect(toEnd, [subject]);
   return { scroller, content, isAway, hasNews, toEnd, letGo };
 }
-
-/** @param {HTMLElement} element */
-const placeOf = ({ scrollTop, scrollHeight }) => ({ top: scrollTop, height: scrollHeight });
