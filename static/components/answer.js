@@ -2,6 +2,7 @@ import { AnswerFooter, answerAgain } from "./answer-footer.js";
 import { AnswerText } from "./answer-text.js";
 import { focusComposer } from "./composer-focus.js";
 import { html } from "./html.js";
+import { PassingButton } from "./passing-button.js";
 import { Remedy } from "./remedy.js";
 import { Sources } from "./sources.js";
 import { Thinking } from "./thinking.js";
@@ -33,12 +34,8 @@ function Waiting({ session, message }) {
   if (message.retrying) return html`<p class="note" role="status">${retryOf(message, message.retrying)}</p>`;
   const isQueued = session.active.value.indexOf(message) > 0;
   if (isQueued) {
-    const takeBack = () => {
-      session.stop([message]);
-      focusComposer();
-    };
     return html`<p class="note waiting">Waiting for the answer before this one
-      <button type="button" class="quiet" onClick=${takeBack}>Do not answer</button></p>`;
+      <${PassingButton} class="quiet" onClick=${() => session.stop([message])}>Do not answer<//></p>`;
   }
   return html`<p class="waiting"><${TypingIndicator} /></p>`;
 }

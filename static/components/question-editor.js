@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { browserKeeper } from "../client/index.js";
 import { isComposing } from "../hooks/composing.js";
 import { KEPT } from "../hooks/kept.js";
@@ -29,7 +29,8 @@ export function QuestionEditor({ id, text, action, onSend, onCancel }) {
     onCancel();
   };
   const area = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
-  useEffect(() => {
+  // Before it is painted: whoever types at once would have the place changed under their fingers.
+  useLayoutEffect(() => {
     if (isBeingEdited(id)) return; // since an earlier visit: whoever comes back may be typing elsewhere by now
     area.current?.focus();
     area.current?.setSelectionRange(text.length, text.length);

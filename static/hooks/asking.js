@@ -1,10 +1,10 @@
 import { signal } from "@preact/signals";
-import { Outbox, ProblemError, api, browserKeeper, isNotFound, isPassing, isUnauthorized, newId } from "../client/index.js";
+import { Outbox, ProblemError, api, browserKeeper, isPassing, isUnauthorized, newId } from "../client/index.js";
 import { KEPT } from "./kept.js";
 import { once } from "./once.js";
 import { confirmed, signedOut } from "./owner.js";
 import * as preferences from "./preferences.js";
-import { changed, lookSoon, undoRemove, wasDeleted } from "./session-list.js";
+import { deleteAgain, lookSoon, undoRemove, wasDeleted } from "./session-list.js";
 import { trying } from "./trouble.js";
 import { noteUnsent } from "./unsent.js";
 import { wordsFor } from "./words.js";
@@ -68,7 +68,7 @@ export class Asking {
       accepted = await api.ask(this.session, question, unsent.key);
     } catch (error) {
       const isTakenBack = !this.outbox.all().some(({ key }) => key === unsent.key);
-      if (isTakenBack && wasDeleted(this.session) && isPassing(error)) return this.deleteAgain();
+      if (isTakenBack && wasDeleted(this.session) && isPassing(error)) return deleteAgain(this.session);
       if (isTakenBack) return;
       if (isUnauthorized(error)) signedOut.value = true;
       const code = error instanceof ProblemError ? error.code : undefined;
@@ -77,20 +77,8 @@ export class Asking {
       return;
     }
     this.forget(unsent.key);
-    if (!wasDeleted(this.session)) return this.onAccepted(accepted);
-    await this.deleteAgain();
-  }
-
-  /** It was deleted while a question was on its way, which has brought it back, or may have. */
-  async deleteAgain() {
-    await trying("Not deleted.", async () => {
-      try {
-        await api.deleteSession(this.session);
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-      }
-    });
-    await changed();
+    if (wasDeleted(this.session)) return deleteAgain(this.session);
+    this.onAccepted(accepted);
   }
 
   /**

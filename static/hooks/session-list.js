@@ -184,6 +184,12 @@ export function remove({ id, title }, onUndone) {
   offerUndo({ key: id, what: `“${title || "Untitled"}” deleted.`, undo, over: () => carryOut(id) });
 }
 
+/** A question that was on its way has brought it back, or may have. @param {string} id */
+export function deleteAgain(id) {
+  deleting.value = new Map(deleting.value).set(id, false);
+  return carryOut(id);
+}
+
 /** @param {string} id */
 export function undoRemove(id) {
   if (!deleting.value.get(id)) stopDeleting(id);
