@@ -18,7 +18,8 @@ from server.chat.provider import (
     Thinking,
     Usage,
 )
-from server.providers.errors import MALFORMED, TRUNCATED, error, event_error
+from server.providers.errors import error, event_error
+from server.providers.meanings import MALFORMED, TRUNCATED
 from server.providers.models import ANTHROPIC, ANTHROPIC_DEFAULT, ANTHROPIC_LIMITS, AnthropicLimits
 from server.providers.sdk import SDKProvider, Vendor, alternating, as_sent, at, parsed, well_formed
 from server.providers.sse_decoder import SSEDecoder

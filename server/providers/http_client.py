@@ -14,8 +14,9 @@ from urllib.request import getproxies
 import httpx2
 
 from server.chat.errors import ProviderError
-from server.providers.errors import MALFORMED, UNUSABLE_PROXY, error, event_error, inner, named, number, status_error
+from server.providers.errors import error, event_error, inner, named, number, status_error
 from server.providers.lean_http import LeanClient
+from server.providers.meanings import MALFORMED, UNUSABLE_PROXY
 from server.providers.sse_decoder import BOM, MAX_EVENT
 
 MAX_ERROR = 65_536  # bytes of an error's body that are read

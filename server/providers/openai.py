@@ -19,7 +19,8 @@ from server.chat.provider import (
     Thinking,
     Usage,
 )
-from server.providers.errors import MALFORMED, TRUNCATED, LimitRefused, UsageRefused, error, event_error
+from server.providers.errors import LimitRefused, UsageRefused, error, event_error
+from server.providers.meanings import MALFORMED, TRUNCATED
 from server.providers.sdk import SDKProvider, Vendor, alternating, as_sent, at, parsed, well_formed
 from server.providers.sources import SourceReader
 from server.providers.sse_decoder import SSEDecoder

@@ -20,7 +20,8 @@ from pydantic_core import from_json
 
 from server.chat.errors import ProviderError
 from server.chat.provider import Delta, ModelInfo, Prompt, ProviderInfo, Turn
-from server.providers.errors import AUTH, error, provider_error
+from server.providers.errors import error, provider_error
+from server.providers.meanings import AUTH
 
 if TYPE_CHECKING:
     from server.providers.http_client import HttpClient, Response

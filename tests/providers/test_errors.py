@@ -11,11 +11,12 @@ import httpx2
 import pytest
 
 from server.chat.errors import ProviderError, ProviderErrorCode
-from server.providers import errors
-from server.providers.errors import Meaning, event_error, provider_error, retry_after, status_error
+from server.providers import errors, meanings
+from server.providers.errors import event_error, provider_error, retry_after, status_error
+from server.providers.meanings import Meaning
 from server.providers.sse_decoder import SSEDecodeError
 
-MEANINGS = [value for value in vars(errors).values() if isinstance(value, Meaning)]
+MEANINGS = [value for value in vars(meanings).values() if isinstance(value, Meaning)]
 
 
 def test_every_code_has_a_meaning_and_every_meaning_names_the_provider() -> None:
